@@ -1,0 +1,498 @@
+//! Which block holds which token of which sequence: the policy of every layout, in plain integers.
+//!
+//! ```text
+//! token t of a sequence  ->  slot t % block_len of block table[t / block_len]
+//!
+//! paged:4        table [7, 2, 5]       blocks anywhere in the pool, shared by forks
+//! contiguous     table [32, 33, 34]    neighbours, reserved when the sequence is opened
+//! concat         table []              no blocks: one buffer that is replaced every step
+//! ```
+//!
+//! Everything here is all or nothing: a call that fails has changed nothing.
+
+use super::{
+    CacheError, Layout,
+    pool::{BlockId, BlockPool},
+    vec_bytes,
+};
+
+/// Block length of `contiguous`: the unit in which its one buffer is drawn and later sealed.
+pub const CONTIGUOUS_BLOCK_LEN: usize = 32;
+
+/// A sequence of one store. Closing it makes the handle invalid for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeqId {
+    slot: u32,
+    generation: u32,
+}
+
+impl SeqId {
+    /// The one sequence of a forward pass that keeps nothing; no store hands it out.
+    pub const ALONE: Self = Self { slot: u32::MAX, generation: 0 };
+}
+
+/// The new tokens of one sequence in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub seq: SeqId,
+    /// Tokens already stored.
+    pub past: usize,
+    /// Tokens this step adds.
+    pub new: usize,
+}
+
+/// `rows` tokens at the start of block `from` are to be copied to block `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockCopy {
+    pub from: BlockId,
+    pub to: BlockId,
+    pub rows: usize,
+}
+
+/// What a step reserved, and how to give it back.
+#[derive(Debug)]
+pub struct Reservation {
+    pub spans: Vec<Span>,
+    /// Copy-on-write: to be done before the step writes.
+    pub copies: Vec<BlockCopy>,
+    undo: Vec<Undo>,
+}
+
+#[derive(Debug)]
+enum Undo {
+    Appended { slot: u32 },
+    Replaced { slot: u32, index: usize, old: BlockId },
+}
+
+#[derive(Debug)]
+struct Sequence {
+    len: usize,
+    table: Vec<BlockId>,
+}
+
+#[derive(Debug)]
+enum Policy {
+    /// Blocks from a shared pool, one at a time.
+    Paged(BlockPool),
+    /// A run of `region_blocks` neighbouring blocks per sequence.
+    Contiguous { regions: BlockPool, region_blocks: usize },
+    /// Rows without blocks, at most `max_rows` over all sequences.
+    Concat { max_rows: usize },
+}
+
+/// How large the tables may become.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_sequences: usize,
+    pub max_seq_len: usize,
+    /// Blocks that the memory limit allows over all sequences, if there is one (rows for `concat`).
+    pub max_blocks: Option<usize>,
+}
+
+/// The block tables of all sequences of a store.
+#[derive(Debug)]
+pub struct BlockTables {
+    block_len: usize,
+    max_seq_len: usize,
+    policy: Policy,
+    /// `None`: the slot is free. The second number is the generation of the next sequence there.
+    sequences: Vec<(Option<Sequence>, u32)>,
+}
+
+/// Tokens per block of `layout`.
+#[must_use]
+pub fn block_len(layout: Layout) -> usize {
+    match layout {
+        Layout::Concat => 1,
+        Layout::Contiguous => CONTIGUOUS_BLOCK_LEN,
+        Layout::Paged { block_len } => block_len,
+    }
+}
+
+impl BlockTables {
+    /// # Errors
+    /// [`CacheError::LimitTooSmall`] when the memory limit allows not a single block for a sequence,
+    /// [`CacheError::TooLarge`] when the numbers exceed what block ids can count.
+    pub fn new(layout: Layout, limits: Limits) -> Result<Self, CacheError> {
+        let block_len = block_len(layout);
+        let Limits { max_sequences, max_seq_len, max_blocks } = limits;
+        let seq_blocks = max_seq_len.div_ceil(block_len);
+        let all_blocks = seq_blocks.checked_mul(max_sequences).ok_or(CacheError::TooLarge)?;
+        let n_blocks = max_blocks.map_or(all_blocks, |limit| limit.min(all_blocks));
+        let ids = |n: usize| u32::try_from(n).map_err(|_| CacheError::TooLarge);
+        ids(n_blocks)?;
+        let policy = match layout {
+            Layout::Concat => Policy::Concat { max_rows: n_blocks },
+            Layout::Contiguous => Policy::Contiguous {
+                regions: BlockPool::new(ids(max_sequences)?),
+                region_blocks: n_blocks / max_sequences.max(1),
+            },
+            Layout::Paged { .. } => Policy::Paged(BlockPool::new(ids(n_blocks)?)),
+        };
+        let empty = match &policy {
+            Policy::Paged(pool) => pool.n_blocks() == 0,
+            Policy::Contiguous { region_blocks, .. } => *region_blocks == 0,
+            Policy::Concat { max_rows } => *max_rows == 0,
+        };
+        if empty {
+            return Err(CacheError::LimitTooSmall { block_len });
+        }
+        let mut sequences = Vec::with_capacity(max_sequences);
+        sequences.resize_with(max_sequences, || (None, 0));
+        Ok(Self { block_len, max_seq_len, policy, sequences })
+    }
+
+    #[must_use]
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    /// Blocks that exist, held or not (0 for `concat`, which has none).
+    #[must_use]
+    pub fn n_blocks(&self) -> usize {
+        match &self.policy {
+            Policy::Paged(pool) => pool.n_blocks(),
+            Policy::Contiguous { regions, region_blocks } => regions.n_blocks() * region_blocks,
+            Policy::Concat { .. } => 0,
+        }
+    }
+
+    /// Blocks that can be filled at most; for `concat`, rows.
+    #[must_use]
+    pub fn most_blocks(&self) -> usize {
+        match &self.policy {
+            Policy::Concat { max_rows } => *max_rows,
+            Policy::Paged(_) | Policy::Contiguous { .. } => self.n_blocks(),
+        }
+    }
+
+    /// Blocks that some sequence holds.
+    #[must_use]
+    pub fn n_held(&self) -> usize {
+        match &self.policy {
+            Policy::Paged(pool) => pool.n_blocks() - pool.n_free(),
+            Policy::Contiguous { regions, region_blocks } => {
+                (regions.n_blocks() - regions.n_free()) * region_blocks
+            }
+            Policy::Concat { .. } => 0,
+        }
+    }
+
+    /// How many sequences hold `block`.
+    #[must_use]
+    pub fn ref_count(&self, block: BlockId) -> u32 {
+        match &self.policy {
+            Policy::Paged(pool) => pool.ref_count(block),
+            Policy::Contiguous { .. } | Policy::Concat { .. } => 1,
+        }
+    }
+
+    /// Index of the sequence's slot, the same as long as it is open.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn slot(&self, seq: SeqId) -> Result<usize, CacheError> {
+        self.get(seq).map(|_| seq.slot as usize)
+    }
+
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn len(&self, seq: SeqId) -> Result<usize, CacheError> {
+        self.get(seq).map(|s| s.len)
+    }
+
+    /// The block table, longer than the tokens need for `contiguous`.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn table(&self, seq: SeqId) -> Result<&[BlockId], CacheError> {
+        self.get(seq).map(|s| s.table.as_slice())
+    }
+
+    /// `(len, table)` of every open sequence.
+    pub fn open_sequences(&self) -> impl Iterator<Item = (usize, &[BlockId])> {
+        self.sequences.iter().filter_map(|(s, _)| s.as_ref()).map(|s| (s.len, s.table.as_slice()))
+    }
+
+    /// # Errors
+    /// [`CacheError::TooManySequences`]
+    pub fn open(&mut self) -> Result<SeqId, CacheError> {
+        let max_sequences = self.sequences.len();
+        let slot = self
+            .sequences
+            .iter()
+            .position(|(s, _)| s.is_none())
+            .ok_or(CacheError::TooManySequences { max_sequences })?;
+        let table = match &mut self.policy {
+            Policy::Paged(_) => Vec::with_capacity(self.max_seq_len.div_ceil(self.block_len)),
+            Policy::Contiguous { regions, region_blocks } => {
+                let region = regions.take().ok_or(CacheError::TooManySequences { max_sequences })?;
+                // Both fit u32: their product does, as `new` checked.
+                #[expect(clippy::cast_possible_truncation, reason = "checked in `new`")]
+                let region_blocks = *region_blocks as u32;
+                let mut table = Vec::with_capacity(region_blocks as usize);
+                table.extend(region * region_blocks..(region + 1) * region_blocks);
+                table
+            }
+            Policy::Concat { .. } => Vec::new(),
+        };
+        let (sequence, generation) = &mut self.sequences[slot];
+        *sequence = Some(Sequence { len: 0, table });
+        #[expect(clippy::cast_possible_truncation, reason = "`new` checked that slots fit u32")]
+        Ok(SeqId { slot: slot as u32, generation: *generation })
+    }
+
+    /// A second sequence with the same tokens. Paged blocks are shared; for the other layouts the copies
+    /// to be made are returned.
+    ///
+    /// # Errors
+    /// [`CacheError::TooManySequences`], [`CacheError::CacheFull`] (`concat`),
+    /// [`CacheError::UnknownSequence`]
+    pub fn fork(&mut self, seq: SeqId) -> Result<(SeqId, Vec<BlockCopy>), CacheError> {
+        let parent_len = self.len(seq)?;
+        if let Policy::Concat { max_rows } = self.policy {
+            self.check_rows(max_rows, parent_len)?;
+        }
+        let child = self.open()?;
+        let n_blocks = parent_len.div_ceil(self.block_len);
+        let mut copies = vec![];
+        match &mut self.policy {
+            Policy::Paged(pool) => {
+                for index in 0..n_blocks {
+                    let block = self.sequences[seq.slot as usize].0.as_ref().map_or(0, |s| s.table[index]);
+                    pool.share(block);
+                    if let Some(child) = &mut self.sequences[child.slot as usize].0 {
+                        child.table.push(block);
+                    }
+                }
+            }
+            Policy::Contiguous { .. } => {
+                let (from, to) = (self.table(seq)?, self.table(child)?);
+                copies.extend((0..n_blocks).map(|i| BlockCopy {
+                    from: from[i],
+                    to: to[i],
+                    rows: (parent_len - i * self.block_len).min(self.block_len),
+                }));
+            }
+            Policy::Concat { .. } => {}
+        }
+        self.get_mut(child)?.len = parent_len;
+        Ok((child, copies))
+    }
+
+    /// Gives back everything `seq` holds.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn close(&mut self, seq: SeqId) -> Result<(), CacheError> {
+        self.get(seq)?;
+        let (sequence, generation) = &mut self.sequences[seq.slot as usize];
+        let Some(sequence) = sequence.take() else { return Err(CacheError::UnknownSequence) };
+        *generation = generation.wrapping_add(1);
+        match &mut self.policy {
+            Policy::Paged(pool) => sequence.table.into_iter().rev().for_each(|block| pool.release(block)),
+            Policy::Contiguous { regions, region_blocks } => {
+                if let Some(first) = sequence.table.first() {
+                    regions.release(first / u32::try_from(*region_blocks).unwrap_or(1));
+                }
+            }
+            Policy::Concat { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Forgets the tokens from `len` on.
+    ///
+    /// # Errors
+    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::UnknownSequence`]
+    pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
+        let current = self.len(seq)?;
+        if len > current {
+            return Err(CacheError::TruncateGrows { len, current });
+        }
+        let keep = len.div_ceil(self.block_len);
+        if let Policy::Paged(pool) = &mut self.policy
+            && let Some(sequence) = &mut self.sequences[seq.slot as usize].0
+        {
+            while sequence.table.len() > keep {
+                if let Some(block) = sequence.table.pop() {
+                    pool.release(block);
+                }
+            }
+        }
+        self.get_mut(seq)?.len = len;
+        Ok(())
+    }
+
+    /// Makes room for `new` more tokens of each sequence, copy-on-write blocks included.
+    ///
+    /// # Errors
+    /// [`CacheError::CacheFull`], [`CacheError::ContextFull`], [`CacheError::RepeatedSequence`],
+    /// [`CacheError::EmptyStep`], [`CacheError::UnknownSequence`]
+    pub fn reserve(&mut self, requests: &[(SeqId, usize)]) -> Result<Reservation, CacheError> {
+        let spans = self.spans(requests)?;
+        match &self.policy {
+            Policy::Concat { max_rows } => {
+                self.check_rows(*max_rows, spans.iter().map(|s| s.new).sum())?;
+            }
+            Policy::Contiguous { region_blocks, .. } => {
+                for span in &spans {
+                    let blocks = (span.past + span.new).div_ceil(self.block_len);
+                    if blocks > *region_blocks {
+                        let held = span.past.div_ceil(self.block_len);
+                        return Err(CacheError::CacheFull {
+                            needed_blocks: blocks - held,
+                            free_blocks: region_blocks - held,
+                            block_len: self.block_len,
+                        });
+                    }
+                }
+            }
+            Policy::Paged(pool) => {
+                let needed_blocks = self.blocks_needed(pool, &spans);
+                if needed_blocks > pool.n_free() {
+                    let free_blocks = pool.n_free();
+                    return Err(CacheError::CacheFull { needed_blocks, free_blocks, block_len: self.block_len });
+                }
+            }
+        }
+        Ok(self.apply(spans))
+    }
+
+    /// The reserved tokens are now part of their sequences.
+    pub fn commit(&mut self, reservation: &Reservation) {
+        for span in &reservation.spans {
+            if let Some(sequence) = &mut self.sequences[span.seq.slot as usize].0 {
+                sequence.len = span.past + span.new;
+            }
+        }
+    }
+
+    /// Undoes a reservation: tables, reference counts and free list are as they were.
+    pub fn roll_back(&mut self, reservation: &Reservation) {
+        let Policy::Paged(pool) = &mut self.policy else { return };
+        for undo in reservation.undo.iter().rev() {
+            let (Undo::Appended { slot } | Undo::Replaced { slot, .. }) = undo;
+            let Some(sequence) = &mut self.sequences[*slot as usize].0 else { continue };
+            match undo {
+                Undo::Appended { .. } => {
+                    if let Some(block) = sequence.table.pop() {
+                        pool.release(block);
+                    }
+                }
+                Undo::Replaced { index, old, .. } => {
+                    let copy = std::mem::replace(&mut sequence.table[*index], *old);
+                    pool.share(*old);
+                    pool.release(copy);
+                }
+            }
+        }
+    }
+
+    /// Bytes of the tables and of the pool behind them.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> u64 {
+        let pool = match &self.policy {
+            Policy::Paged(pool) | Policy::Contiguous { regions: pool, .. } => pool.metadata_bytes(),
+            Policy::Concat { .. } => 0,
+        };
+        let tables: u64 = self.sequences.iter().filter_map(|(s, _)| s.as_ref()).map(|s| vec_bytes(&s.table)).sum();
+        pool + vec_bytes(&self.sequences) + tables
+    }
+
+    fn spans(&self, requests: &[(SeqId, usize)]) -> Result<Vec<Span>, CacheError> {
+        let mut spans: Vec<Span> = Vec::with_capacity(requests.len());
+        for &(seq, new) in requests {
+            let past = self.len(seq)?;
+            if new == 0 {
+                return Err(CacheError::EmptyStep);
+            }
+            if spans.iter().any(|s| s.seq == seq) {
+                return Err(CacheError::RepeatedSequence);
+            }
+            let tokens = past.saturating_add(new);
+            if tokens > self.max_seq_len {
+                return Err(CacheError::ContextFull { tokens, max_seq_len: self.max_seq_len });
+            }
+            spans.push(Span { seq, past, new });
+        }
+        if spans.is_empty() { Err(CacheError::EmptyStep) } else { Ok(spans) }
+    }
+
+    fn check_rows(&self, max_rows: usize, new_rows: usize) -> Result<(), CacheError> {
+        let used: usize = self.open_sequences().map(|(len, _)| len).sum();
+        let free_blocks = max_rows - used;
+        if new_rows > free_blocks {
+            return Err(CacheError::CacheFull { needed_blocks: new_rows, free_blocks, block_len: 1 });
+        }
+        Ok(())
+    }
+
+    /// The shared last block of a span that the step would write into, as `(table index, block)`.
+    fn open_tail(&self, span: &Span) -> Option<(usize, BlockId)> {
+        (!span.past.is_multiple_of(self.block_len)).then(|| {
+            let index = span.past / self.block_len;
+            (index, self.sequences[span.seq.slot as usize].0.as_ref().map_or(0, |s| s.table[index]))
+        })
+    }
+
+    fn blocks_needed(&self, pool: &BlockPool, spans: &[Span]) -> usize {
+        let mut needed = 0;
+        // Two forks of one step may write into the same shared block: all but its last holder copy it.
+        let mut left: Vec<BlockId> = vec![];
+        for span in spans {
+            let held = span.past.div_ceil(self.block_len);
+            needed += (span.past + span.new).div_ceil(self.block_len) - held;
+            if let Some((_, block)) = self.open_tail(span) {
+                let already_left = left.iter().filter(|&&b| b == block).count();
+                if pool.ref_count(block) as usize > 1 + already_left {
+                    needed += 1;
+                    left.push(block);
+                }
+            }
+        }
+        needed
+    }
+
+    fn apply(&mut self, spans: Vec<Span>) -> Reservation {
+        let mut reservation = Reservation { spans, copies: vec![], undo: vec![] };
+        for span in &reservation.spans {
+            let (slot, tail) = (span.seq.slot, self.open_tail(span));
+            let Policy::Paged(pool) = &mut self.policy else { continue };
+            let Some(sequence) = &mut self.sequences[slot as usize].0 else { continue };
+            if let Some((index, old)) = tail
+                && pool.ref_count(old) > 1
+                && let Some(copy) = pool.take()
+            {
+                pool.release(old);
+                sequence.table[index] = copy;
+                reservation.copies.push(BlockCopy { from: old, to: copy, rows: span.past % self.block_len });
+                reservation.undo.push(Undo::Replaced { slot, index, old });
+            }
+            while sequence.table.len() < (span.past + span.new).div_ceil(self.block_len) {
+                let Some(block) = pool.take() else { break };
+                sequence.table.push(block);
+                reservation.undo.push(Undo::Appended { slot });
+            }
+        }
+        reservation
+    }
+
+    fn get(&self, seq: SeqId) -> Result<&Sequence, CacheError> {
+        match self.sequences.get(seq.slot as usize) {
+            Some((Some(sequence), generation)) if *generation == seq.generation => Ok(sequence),
+            _ => Err(CacheError::UnknownSequence),
+        }
+    }
+
+    fn get_mut(&mut self, seq: SeqId) -> Result<&mut Sequence, CacheError> {
+        match self.sequences.get_mut(seq.slot as usize) {
+            Some((Some(sequence), generation)) if *generation == seq.generation => Ok(sequence),
+            _ => Err(CacheError::UnknownSequence),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "blocks_tests.rs"]
+mod tests;

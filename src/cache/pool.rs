@@ -1,0 +1,154 @@
+//! A pool of equal blocks: which are free, and how many sequences hold each one.
+//!
+//! Integers only; no tensor is known here. The idea is vLLM's `BlockPool` (arXiv 2309.06180): a
+//! block is taken by one sequence, shared by forks through a reference count, and goes back to the
+//! free list when nobody holds it.
+
+/// A block's place in the pool: `0..n_blocks`.
+pub type BlockId = u32;
+
+/// Reference counts and a free list over `n_blocks` blocks.
+#[derive(Debug)]
+pub struct BlockPool {
+    ref_counts: Vec<u32>,
+    /// A stack: the block freed last is handed out first, since its bytes are likeliest in cache.
+    free: Vec<BlockId>,
+}
+
+impl BlockPool {
+    #[must_use]
+    pub fn new(n_blocks: u32) -> Self {
+        let mut free = Vec::with_capacity(n_blocks as usize);
+        free.extend((0..n_blocks).rev());
+        let mut ref_counts = Vec::with_capacity(n_blocks as usize);
+        ref_counts.resize(n_blocks as usize, 0);
+        Self { ref_counts, free }
+    }
+
+    #[must_use]
+    pub fn n_blocks(&self) -> usize {
+        self.ref_counts.len()
+    }
+
+    #[must_use]
+    pub fn n_free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// How many sequences hold `block`; 0 when it is free.
+    #[must_use]
+    pub fn ref_count(&self, block: BlockId) -> u32 {
+        self.ref_counts[block as usize]
+    }
+
+    /// Takes a free block, or `None` when there is none.
+    pub fn take(&mut self) -> Option<BlockId> {
+        let block = self.free.pop()?;
+        self.ref_counts[block as usize] = 1;
+        Some(block)
+    }
+
+    /// One more sequence holds `block`.
+    ///
+    /// # Panics
+    /// If the block is free: sharing it would hand out memory that belongs to nobody.
+    pub fn share(&mut self, block: BlockId) {
+        let count = &mut self.ref_counts[block as usize];
+        assert!(*count > 0, "block {block} is free and cannot be shared");
+        *count += 1;
+    }
+
+    /// One sequence fewer holds `block`; the last one frees it.
+    ///
+    /// # Panics
+    /// On a double free.
+    pub fn release(&mut self, block: BlockId) {
+        let count = &mut self.ref_counts[block as usize];
+        assert!(*count > 0, "block {block} was freed twice");
+        *count -= 1;
+        if *count == 0 {
+            self.free.push(block);
+        }
+    }
+
+    /// Bytes of the pool's own vectors.
+    #[must_use]
+    pub fn metadata_bytes(&self) -> u64 {
+        super::vec_bytes(&self.ref_counts) + super::vec_bytes(&self.free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Take,
+        Share(usize),
+        Release(usize),
+    }
+
+    fn ops() -> impl Strategy<Value = Vec<Op>> {
+        let op = prop_oneof![
+            3 => Just(Op::Take),
+            1 => any::<usize>().prop_map(Op::Share),
+            3 => any::<usize>().prop_map(Op::Release),
+        ];
+        prop::collection::vec(op, 0..200)
+    }
+
+    proptest! {
+        /// The brute-force model is the plain list of holders: one entry per (holder, block).
+        #[test]
+        fn agrees_with_a_list_of_holders(n_blocks in 0_u32..12, ops in ops()) {
+            let mut pool = BlockPool::new(n_blocks);
+            let mut holders: Vec<BlockId> = vec![];
+            for op in ops {
+                match op {
+                    Op::Take => match pool.take() {
+                        Some(block) => {
+                            prop_assert!(!holders.contains(&block), "block {block} was handed out twice");
+                            holders.push(block);
+                        }
+                        None => prop_assert_eq!(pool.n_free(), 0),
+                    },
+                    Op::Share(i) if !holders.is_empty() => {
+                        let block = holders[i % holders.len()];
+                        pool.share(block);
+                        holders.push(block);
+                    }
+                    Op::Release(i) if !holders.is_empty() => {
+                        let block = holders.swap_remove(i % holders.len());
+                        pool.release(block);
+                    }
+                    Op::Share(_) | Op::Release(_) => {}
+                }
+                for block in 0..n_blocks {
+                    let held = holders.iter().filter(|&&h| h == block).count();
+                    prop_assert_eq!(pool.ref_count(block) as usize, held);
+                }
+                let mut held = holders.clone();
+                held.sort_unstable();
+                held.dedup();
+                prop_assert_eq!(pool.n_free() + held.len(), n_blocks as usize, "blocks are conserved");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "freed twice")]
+    fn double_free_is_caught() {
+        let mut pool = BlockPool::new(2);
+        let block = pool.take().expect("a free block");
+        pool.release(block);
+        pool.release(block);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be shared")]
+    fn sharing_a_free_block_is_caught() {
+        BlockPool::new(2).share(1);
+    }
+}

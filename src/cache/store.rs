@@ -1,0 +1,498 @@
+//! The store of one lane: many sequences, one layout, one format.
+//!
+//! A forward pass is a [`Step`]: [`KvStore::reserve`] makes room for the new tokens of every sequence in
+//! the batch or changes nothing; the model attends layer by layer; [`Step::commit`] makes the tokens part
+//! of their sequences. A step that is dropped instead (an error, a cancelled run) leaves no trace but its
+//! count of copied bytes.
+
+use candle_core::{Device, Tensor};
+
+use crate::kernels::{
+    HeadShape,
+    rows::{F32Rows, Int8Rows},
+    walk::{Queries, Tile, walk},
+};
+
+use super::{
+    CacheError, CacheSpec, Format, KvAccess, Layout, Probe,
+    blocks::{BlockTables, Limits, Reservation, SeqId, Span, block_len},
+    host::HostRows,
+    planes::{LayerPlanes, RowBytes},
+    vec_bytes,
+};
+
+/// What of a model's shape a cache depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvShape {
+    pub n_layer: usize,
+    pub heads: HeadShape,
+    /// The longest sequence (GPT-2's `n_positions`).
+    pub max_seq_len: usize,
+}
+
+impl KvShape {
+    /// The textbook formula: `2 * n_layer * n_kv_head * head_dim * bytes` for each token, scales, tables and
+    /// unfilled blocks not counted. The lab draws it beside what a cache really takes.
+    #[must_use]
+    pub fn formula_bytes_per_token(&self, format: Format) -> u64 {
+        let bytes = if format == Format::Int8 { 1 } else { size_of::<f32>() };
+        (2 * self.n_layer * self.heads.n_kv_head * self.heads.head_dim * bytes) as u64
+    }
+}
+
+/// How a store is sized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Sequences open at the same time. Pools are sized for all of them at full length.
+    pub max_sequences: usize,
+    /// At most this many bytes of keys, values and scales (`--cache-memory`).
+    pub memory_limit_bytes: Option<u64>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { max_sequences: 1, memory_limit_bytes: None }
+    }
+}
+
+/// What a store takes, counted from its real allocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Allocated for keys, values and scales.
+    pub reserved_bytes: u64,
+    /// Of those, in blocks that a sequence holds: nobody else can use them.
+    pub held_bytes: u64,
+    /// Of those, filled with a live token's rows. A block shared by forks counts once.
+    pub used_bytes: u64,
+    /// Tokens over all sequences; a token shared by forks counts for each.
+    pub live_tokens: u64,
+    /// Bytes of stored rows moved since the store was built. Writing a new row is no move, except in
+    /// `concat`, whose new row is copied into the new buffer with all the old ones.
+    pub copied_bytes: u64,
+    /// Block tables, pool and bookkeeping.
+    pub metadata_bytes: u64,
+}
+
+/// Where one token lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenPicture {
+    pub block: u32,
+    pub slot: u32,
+    pub format: Format,
+    /// False once a retention policy has evicted the token.
+    pub live: bool,
+}
+
+/// Keys and values of many sequences.
+pub struct KvStore {
+    spec: CacheSpec,
+    shape: KvShape,
+    row: RowBytes,
+    tables: BlockTables,
+    /// The pool's planes, one per layer; none for `concat`.
+    pool: Vec<LayerPlanes>,
+    /// The buffers of each sequence slot, one per layer; for `concat` only.
+    grown: Vec<Vec<LayerPlanes>>,
+    copied_bytes: u64,
+}
+
+impl KvStore {
+    /// # Errors
+    /// [`CacheError::NotBuilt`], [`CacheError::Shape`], [`CacheError::LimitTooSmall`],
+    /// [`CacheError::TooLarge`]; nothing is allocated then.
+    pub fn new(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Self, CacheError> {
+        let (tables, row, _) = plan(spec, shape, config)?;
+        let block_len = tables.block_len();
+        let mut grown = Vec::new();
+        let mut pool = Vec::new();
+        if spec.layout == Layout::Concat {
+            grown.reserve_exact(config.max_sequences);
+            grown.resize_with(config.max_sequences, || LayerPlanes::all(shape.n_layer, row, 0));
+        } else {
+            pool = LayerPlanes::all(shape.n_layer, row, tables.n_blocks() * block_len);
+        }
+        Ok(Self { spec, shape, row, tables, pool, grown, copied_bytes: 0 })
+    }
+
+    /// The most bytes of keys, values and scales such a store takes, before it is built.
+    ///
+    /// # Errors
+    /// As [`KvStore::new`].
+    pub fn pool_bytes(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<u64, CacheError> {
+        plan(spec, shape, config).map(|(_, _, bytes)| bytes)
+    }
+
+    #[must_use]
+    pub fn spec(&self) -> CacheSpec {
+        self.spec
+    }
+
+    #[must_use]
+    pub fn shape(&self) -> KvShape {
+        self.shape
+    }
+
+    /// A new, empty sequence.
+    ///
+    /// # Errors
+    /// [`CacheError::TooManySequences`]
+    pub fn open(&mut self) -> Result<SeqId, CacheError> {
+        self.tables.open()
+    }
+
+    /// A second sequence with the same tokens: blocks are shared where the layout has a pool, and copied
+    /// (and counted) where it has not.
+    ///
+    /// # Errors
+    /// [`CacheError::TooManySequences`], [`CacheError::CacheFull`], [`CacheError::UnknownSequence`]
+    pub fn fork(&mut self, seq: SeqId) -> Result<SeqId, CacheError> {
+        let parent = self.tables.slot(seq)?;
+        let (child, copies) = self.tables.fork(seq)?;
+        let block_len = self.tables.block_len();
+        for planes in &mut self.pool {
+            for copy in &copies {
+                let (from, to) = (copy.from as usize * block_len, copy.to as usize * block_len);
+                self.copied_bytes += planes.copy(self.row, from, to, copy.rows);
+            }
+        }
+        if self.spec.layout == Layout::Concat {
+            let (len, slot) = (self.tables.len(child)?, self.tables.slot(child)?);
+            for layer in 0..self.shape.n_layer {
+                self.grown[slot][layer] = self.grown[parent][layer].regrown(self.row, len, len);
+                self.copied_bytes += 2 * (len * self.row.total()) as u64;
+            }
+        }
+        Ok(child)
+    }
+
+    /// Ends a sequence and gives back what it holds.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn close(&mut self, seq: SeqId) -> Result<(), CacheError> {
+        let slot = self.tables.slot(seq)?;
+        self.tables.close(seq)?;
+        if let Some(layers) = self.grown.get_mut(slot) {
+            *layers = LayerPlanes::all(self.shape.n_layer, self.row, 0);
+        }
+        Ok(())
+    }
+
+    /// Tokens of a sequence.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn len(&self, seq: SeqId) -> Result<usize, CacheError> {
+        self.tables.len(seq)
+    }
+
+    /// Forgets the tokens from `len` on.
+    ///
+    /// # Errors
+    /// [`CacheError::TruncateGrows`], [`CacheError::UnknownSequence`]
+    pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
+        self.tables.truncate(seq, len)
+    }
+
+    /// Makes room for `n` more tokens of each `(sequence, n)`, for all of them or for none.
+    ///
+    /// # Errors
+    /// [`CacheError::CacheFull`], [`CacheError::ContextFull`], [`CacheError::UnknownSequence`],
+    /// [`CacheError::RepeatedSequence`], [`CacheError::EmptyStep`]
+    pub fn reserve(&mut self, requests: &[(SeqId, usize)]) -> Result<Step<'_>, CacheError> {
+        let reservation = self.tables.reserve(requests)?;
+        Ok(Step { store: self, reservation, committed: false })
+    }
+
+    /// What the store takes now.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let token_bytes = 2 * (self.shape.n_layer * self.row.total()) as u64;
+        let bytes_of = |layers: &[LayerPlanes]| layers.iter().map(LayerPlanes::bytes).sum::<u64>();
+        let live_tokens: usize = self.tables.open_sequences().map(|(len, _)| len).sum();
+        let grown_bytes: u64 = self.grown.iter().map(|layers| bytes_of(layers)).sum();
+        let reserved_bytes = bytes_of(&self.pool) + grown_bytes;
+        let held_bytes = if self.spec.layout == Layout::Concat {
+            grown_bytes
+        } else {
+            (self.tables.n_held() * self.tables.block_len()) as u64 * token_bytes
+        };
+        let layers_bytes = |layers: &Vec<LayerPlanes>| vec_bytes(layers);
+        Footprint {
+            reserved_bytes,
+            held_bytes,
+            used_bytes: self.distinct_tokens() as u64 * token_bytes,
+            live_tokens: live_tokens as u64,
+            copied_bytes: self.copied_bytes,
+            metadata_bytes: self.tables.metadata_bytes()
+                + vec_bytes(&self.pool)
+                + vec_bytes(&self.grown)
+                + self.grown.iter().map(layers_bytes).sum::<u64>(),
+        }
+    }
+
+    /// For every token of a sequence: its block, its slot, its format, whether it is live.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn picture(&self, seq: SeqId) -> Result<Vec<TokenPicture>, CacheError> {
+        let (len, table, block_len) = (self.tables.len(seq)?, self.tables.table(seq)?, self.tables.block_len());
+        let place = |token: usize| match self.spec.layout {
+            // One tensor that grows: block 0, and the token's own place in it.
+            Layout::Concat => (0, token),
+            Layout::Contiguous | Layout::Paged { .. } => (table[token / block_len], token % block_len),
+        };
+        Ok((0..len)
+            .map(|token| {
+                let (block, slot) = place(token);
+                let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+                TokenPicture { block, slot, format: self.spec.format, live: true }
+            })
+            .collect())
+    }
+
+    /// The stored keys and values of one layer as f32, `[len, n_kv_head, head_dim]` each: for inspection.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`], [`CacheError::Shape`] for a layer that does not exist
+    pub fn read(&self, seq: SeqId, layer: usize) -> Result<(Vec<f32>, Vec<f32>), CacheError> {
+        let (len, slot) = (self.tables.len(seq)?, self.tables.slot(seq)?);
+        if layer >= self.shape.n_layer {
+            return Err(CacheError::Shape(format!("layer {layer} of {}", self.shape.n_layer)));
+        }
+        let (mut k, mut v) = (vec![], vec![]);
+        for token in 0..len {
+            let (planes, row) = self.place(slot, self.tables.table(seq)?, layer, token);
+            planes.read(self.row, row, &mut k, &mut v);
+        }
+        Ok((k, v))
+    }
+
+    /// Tokens whose rows exist once, however many forks share them.
+    fn distinct_tokens(&self) -> usize {
+        let block_len = self.tables.block_len();
+        let mut shared = std::collections::BTreeMap::new();
+        let mut tokens = 0;
+        for (len, table) in self.tables.open_sequences() {
+            if self.spec.layout == Layout::Concat {
+                tokens += len;
+                continue;
+            }
+            for (index, &block) in table.iter().enumerate().take(len.div_ceil(block_len)) {
+                let fill = (len - index * block_len).min(block_len);
+                if self.tables.ref_count(block) > 1 {
+                    let deepest = shared.entry(block).or_insert(0);
+                    *deepest = fill.max(*deepest);
+                } else {
+                    tokens += fill;
+                }
+            }
+        }
+        tokens + shared.values().sum::<usize>()
+    }
+
+    /// The planes that hold `token`, and its row in them.
+    fn place(&self, slot: usize, table: &[u32], layer: usize, token: usize) -> (&LayerPlanes, usize) {
+        if self.spec.layout == Layout::Concat {
+            (&self.grown[slot][layer], token)
+        } else {
+            let block_len = self.tables.block_len();
+            (&self.pool[layer], table[token / block_len] as usize * block_len + token % block_len)
+        }
+    }
+
+    /// The first `len` tokens of a sequence in one layer, as tiles for the walk.
+    fn tiles(&self, seq: SeqId, layer: usize, len: usize) -> Result<Vec<Tile<'_>>, CacheError> {
+        if self.spec.layout == Layout::Concat {
+            return Ok(vec![self.grown[self.tables.slot(seq)?][layer].tile(self.row, 0, len)]);
+        }
+        let block_len = self.tables.block_len();
+        let blocks = self.tables.table(seq)?.iter().enumerate().take(len.div_ceil(block_len));
+        Ok(blocks
+            .map(|(index, &block)| {
+                let fill = (len - index * block_len).min(block_len);
+                self.pool[layer].tile(self.row, block as usize * block_len, fill)
+            })
+            .collect())
+    }
+}
+
+/// Checks everything a store depends on; returns its tables, its row and the most bytes it can take.
+fn plan(
+    spec: CacheSpec,
+    shape: KvShape,
+    config: StoreConfig,
+) -> Result<(BlockTables, RowBytes, u64), CacheError> {
+    spec.check_built()?;
+    let HeadShape { n_head, n_kv_head, head_dim } = shape.heads;
+    if n_kv_head == 0 || n_head % n_kv_head != 0 {
+        return Err(CacheError::Shape(format!("{n_head} query heads cannot share {n_kv_head} key heads")));
+    }
+    if head_dim == 0 || head_dim % 8 != 0 {
+        return Err(CacheError::Shape(format!("head_dim {head_dim} is no multiple of 8")));
+    }
+    if config.max_sequences == 0 || shape.n_layer == 0 || shape.max_seq_len == 0 {
+        return Err(CacheError::Shape("a cache needs a layer, a sequence and a token at least".into()));
+    }
+    let row = RowBytes { format: spec.format, n_kv_head, head_dim };
+    let block_bytes = [2, shape.n_layer, block_len(spec.layout), row.total()]
+        .into_iter()
+        .try_fold(1_usize, usize::checked_mul)
+        .ok_or(CacheError::TooLarge)?;
+    let max_blocks = config
+        .memory_limit_bytes
+        .map(|bytes| usize::try_from(bytes / block_bytes as u64).unwrap_or(usize::MAX));
+    let limits = Limits { max_sequences: config.max_sequences, max_seq_len: shape.max_seq_len, max_blocks };
+    let tables = BlockTables::new(spec.layout, limits)?;
+    let bytes = tables.most_blocks().checked_mul(block_bytes).filter(|bytes| isize::try_from(*bytes).is_ok());
+    Ok((tables, row, bytes.ok_or(CacheError::TooLarge)? as u64))
+}
+
+/// A reserved forward pass. Dropped without [`Step::commit`], it undoes its reservation.
+pub struct Step<'a> {
+    store: &'a mut KvStore,
+    reservation: Reservation,
+    committed: bool,
+}
+
+impl Step<'_> {
+    /// The new tokens are now part of their sequences.
+    pub fn commit(mut self) {
+        self.store.tables.commit(&self.reservation);
+        self.committed = true;
+    }
+
+    /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
+    /// spans, possibly views with a token stride.
+    ///
+    /// # Errors
+    /// [`CacheError::TensorShape`], [`CacheError::Candle`]
+    pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
+        let HeadShape { n_kv_head, head_dim, .. } = self.store.shape.heads;
+        let expected = [self.n_new(), n_kv_head, head_dim];
+        let (k, v) = (HostRows::new("k", k, expected)?, HostRows::new("v", v, expected)?);
+        let (k_data, v_data, width) = (k.data()?, v.data()?, n_kv_head * head_dim);
+        let store = &mut *self.store;
+        let row = store.row;
+        let block_len = store.tables.block_len();
+        if let Some(planes) = store.pool.get_mut(layer) {
+            for copy in &self.reservation.copies {
+                let (from, to) = (copy.from as usize * block_len, copy.to as usize * block_len);
+                store.copied_bytes += planes.copy(row, from, to, copy.rows);
+            }
+        }
+        let mut token = 0;
+        for span in &self.reservation.spans {
+            let slot = store.tables.slot(span.seq)?;
+            if let Some(layers) = store.grown.get_mut(slot) {
+                let n_rows = span.past + span.new;
+                layers[layer] = layers[layer].regrown(row, span.past, n_rows);
+                store.copied_bytes += 2 * (n_rows * row.total()) as u64;
+            }
+            for position in span.past..span.past + span.new {
+                let k = &k_data[token * k.token_stride()..][..width];
+                let v = &v_data[token * v.token_stride()..][..width];
+                if let Some(layers) = store.grown.get_mut(slot) {
+                    layers[layer].write(row, position, k, v);
+                } else {
+                    let block = store.tables.table(span.seq)?[position / block_len] as usize;
+                    store.pool[layer].write(row, block * block_len + position % block_len, k, v);
+                }
+                token += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn n_new(&self) -> usize {
+        self.reservation.spans.iter().map(|span| span.new).sum()
+    }
+}
+
+impl KvAccess for Step<'_> {
+    fn spans(&self) -> &[Span] {
+        &self.reservation.spans
+    }
+
+    fn attend(
+        &mut self,
+        layer: usize,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        probe: Option<&mut Probe>,
+    ) -> Result<Tensor, CacheError> {
+        self.write(layer, k, v)?;
+        let (heads, format) = (self.store.shape.heads, self.store.spec.format);
+        let tiles = self
+            .reservation
+            .spans
+            .iter()
+            .map(|span| self.store.tiles(span.seq, layer, span.past + span.new))
+            .collect::<Result<Vec<_>, _>>()?;
+        attend_spans(heads, format, &self.reservation.spans, &tiles, q, probe)
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        self.store.tables.roll_back(&self.reservation);
+        // A concat buffer that already grew goes back to what the sequence holds.
+        for span in &self.reservation.spans {
+            let Ok(slot) = self.store.tables.slot(span.seq) else { continue };
+            for planes in self.store.grown.get_mut(slot).into_iter().flatten() {
+                *planes = planes.regrown(self.store.row, span.past, span.past);
+            }
+        }
+    }
+}
+
+/// The walk over every span of a step: `q` `[T, n_head, head_dim]` in, the same shape out.
+pub(super) fn attend_spans(
+    heads: HeadShape,
+    format: Format,
+    spans: &[Span],
+    tiles: &[Vec<Tile<'_>>],
+    q: &Tensor,
+    mut probe: Option<&mut Probe>,
+) -> Result<Tensor, CacheError> {
+    let HeadShape { n_head, head_dim, .. } = heads;
+    let n_new: usize = spans.iter().map(|span| span.new).sum();
+    let shape = [n_new, n_head, head_dim];
+    let rows = HostRows::new("q", q, shape)?;
+    let mut out = vec![0.0_f32; n_new * n_head * head_dim];
+    let (mut data, mut rest) = (rows.data()?, out.as_mut_slice());
+    if let Some(probe) = probe.as_deref_mut() {
+        probe.spans.clear();
+    }
+    for (span, tiles) in spans.iter().zip(tiles) {
+        let queries = Queries { data, token_stride: rows.token_stride(), len: span.new };
+        let (out, tail) = rest.split_at_mut(span.new * n_head * head_dim);
+        let mut weights = probe.is_some().then(|| vec![0.0; span.new * n_head * (span.past + span.new)]);
+        match format {
+            Format::Int8 => walk::<Int8Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
+            _ => walk::<F32Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
+        }
+        if let (Some(probe), Some(weights)) = (probe.as_deref_mut(), weights) {
+            probe.spans.push(by_head(&weights, span.new, n_head));
+        }
+        rest = tail;
+        data = data.get(span.new * rows.token_stride()..).unwrap_or_default();
+    }
+    Ok(Tensor::from_vec(out, &shape, &Device::Cpu)?.to_device(q.device())?)
+}
+
+/// `[T, n_head, n]` -> `[n_head, T, n]`, a copy: pictures are drawn per head.
+fn by_head(weights: &[f32], n_queries: usize, n_head: usize) -> Vec<f32> {
+    let n = weights.len() / (n_queries * n_head);
+    let mut out = Vec::with_capacity(weights.len());
+    for head in 0..n_head {
+        for query in 0..n_queries {
+            out.extend_from_slice(&weights[(query * n_head + head) * n..][..n]);
+        }
+    }
+    out
+}

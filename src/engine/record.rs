@@ -1,0 +1,92 @@
+//! What one step of one lane cost.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Footprint;
+use crate::model::Config;
+
+/// Prefill runs the prompt and yields the first token; every later token is decode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Prefill,
+    Decode,
+}
+
+/// One step: a forward pass (several, for a chunked prefill) and the sampling of one token.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// 0 is the prefill.
+    pub step: usize,
+    pub phase: Phase,
+    /// Tokens the forward pass ran over: 1 in cached decode, the whole sequence without a cache.
+    pub tokens_in: usize,
+    /// Reserving, the forward pass and committing.
+    pub forward_secs: f64,
+    /// Bringing the logits to the host and picking a token.
+    pub sample_secs: f64,
+    /// The whole step as its caller sees it.
+    pub total_secs: f64,
+    pub token_id: u32,
+    pub reserved_bytes: u64,
+    pub held_bytes: u64,
+    pub used_bytes: u64,
+    /// Since the session began.
+    pub copied_bytes: u64,
+    pub metadata_bytes: u64,
+    /// Tokens the cache holds after the step.
+    pub cached_tokens: u64,
+    /// The textbook formula for that many tokens.
+    pub formula_bytes: u64,
+    /// Floating-point operations of the step, counted from the shapes.
+    pub flops: u64,
+    /// Bytes the step must read at least: every weight it multiplies once, and the cache once.
+    pub read_bytes: u64,
+}
+
+impl StepRecord {
+    pub(crate) fn set_footprint(&mut self, footprint: Footprint) {
+        self.reserved_bytes = footprint.reserved_bytes;
+        self.held_bytes = footprint.held_bytes;
+        self.used_bytes = footprint.used_bytes;
+        self.copied_bytes = footprint.copied_bytes;
+        self.metadata_bytes = footprint.metadata_bytes;
+        self.cached_tokens = footprint.live_tokens;
+    }
+}
+
+/// Operations of a forward pass over `new` tokens after `past` cached ones, logits for the last one:
+/// 2 per weight and token, and 4 per query, visible key and embedding element (scores and values).
+#[must_use]
+pub fn forward_flops(config: &Config, past: usize, new: usize) -> u64 {
+    let head = (config.vocab_size * config.n_embd) as u64;
+    let body = config.n_matmul_params() - head;
+    let (past, new) = (past as u64, new as u64);
+    let visible = past * new + new * (new + 1) / 2;
+    2 * (body * new + head) + 4 * (config.n_layer * config.n_embd) as u64 * visible
+}
+
+/// Bytes of the weights a forward pass reads, in f32.
+#[must_use]
+pub fn weight_bytes(config: &Config) -> u64 {
+    config.n_matmul_params() * size_of::<f32>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoded_token_of_gpt2_reads_494_mb_and_computes_2_flops_per_weight() {
+        let gpt2 = Config::shape("gpt2", None).expect("known");
+        assert_eq!(weight_bytes(&gpt2) / 1_000_000, 494);
+        assert_eq!(forward_flops(&gpt2, 0, 1), 2 * gpt2.n_matmul_params() + 4 * 12 * 768);
+    }
+
+    #[test]
+    fn flops_do_not_depend_on_chunking_but_for_the_head() {
+        let gpt2 = Config::shape("gpt2", None).expect("known");
+        let head = 2 * (gpt2.vocab_size * gpt2.n_embd) as u64;
+        assert_eq!(forward_flops(&gpt2, 0, 10) + head, forward_flops(&gpt2, 0, 4) + forward_flops(&gpt2, 4, 6));
+    }
+}

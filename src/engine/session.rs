@@ -1,0 +1,244 @@
+//! One generation through one lane.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use candle_core::Tensor;
+
+use crate::{
+    cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
+    model::{AttentionProbe, Gpt2, LoadedModel, Logits},
+};
+
+use super::{
+    EngineError, Sampling,
+    record::{Phase, StepRecord, forward_flops, weight_bytes},
+    sampling::Sampler,
+};
+
+/// How a session runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SessionConfig {
+    pub sampling: Sampling,
+    /// Tokens per forward pass of the prefill; `None` runs the prompt in one.
+    pub prefill_chunk: Option<usize>,
+    pub store: StoreConfig,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self { sampling: Sampling::GREEDY, prefill_chunk: None, store: StoreConfig::default() }
+    }
+}
+
+/// A prompt, the tokens generated so far, and the lane's cache.
+pub struct Session {
+    model: Arc<LoadedModel>,
+    lane: Lane,
+    config: SessionConfig,
+    cache: Option<(KvStore, SeqId)>,
+    sampler: Sampler,
+    tokens: Vec<u32>,
+    n_prompt: usize,
+    logits: Option<Tensor>,
+}
+
+impl Session {
+    /// # Errors
+    /// The store's, and [`EngineError::BadSampling`].
+    pub fn new(model: Arc<LoadedModel>, lane: Lane, config: SessionConfig) -> Result<Self, EngineError> {
+        let shape = model.model.config().kv_shape();
+        let sampler = Sampler::new(&config.sampling, model.model.config().vocab_size)?;
+        let cache = match lane {
+            Lane::None => None,
+            Lane::Cache(spec) => {
+                let mut store = KvStore::new(spec, shape, config.store)?;
+                let seq = store.open()?;
+                Some((store, seq))
+            }
+        };
+        Ok(Self { model, lane, config, cache, sampler, tokens: vec![], n_prompt: 0, logits: None })
+    }
+
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Prompt and generated tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    #[must_use]
+    pub fn generated(&self) -> &[u32] {
+        &self.tokens[self.n_prompt..]
+    }
+
+    /// The logits `[V]` the newest token was picked from.
+    #[must_use]
+    pub fn logits(&self) -> Option<&Tensor> {
+        self.logits.as_ref()
+    }
+
+    /// The store and the sequence in it, unless the lane has no cache.
+    #[must_use]
+    pub fn cache(&self) -> Option<(&KvStore, SeqId)> {
+        self.cache.as_ref().map(|(store, seq)| (store, *seq))
+    }
+
+    /// Back to before the prompt, with the same seed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn reset(&mut self) -> Result<(), EngineError> {
+        let config = SessionConfig { ..self.config };
+        *self = Self::new(self.model.clone(), self.lane, config)?;
+        Ok(())
+    }
+
+    /// Runs the prompt and picks the first token.
+    ///
+    /// # Errors
+    /// [`EngineError::EmptyPrompt`], [`EngineError::AlreadyStarted`], and those of a forward pass. The session
+    /// then still has no prompt.
+    pub fn prefill(&mut self, prompt: &[u32], cancel: &AtomicBool) -> Result<StepRecord, EngineError> {
+        if prompt.is_empty() {
+            return Err(EngineError::EmptyPrompt);
+        }
+        if !self.tokens.is_empty() {
+            return Err(EngineError::AlreadyStarted);
+        }
+        let result = self.step(prompt, Phase::Prefill, cancel);
+        if result.is_err()
+            && let Some((store, seq)) = &mut self.cache
+        {
+            store.truncate(*seq, 0)?;
+        }
+        let record = result?;
+        self.n_prompt = prompt.len();
+        self.tokens.extend_from_slice(prompt);
+        self.tokens.push(record.token_id);
+        Ok(record)
+    }
+
+    /// Runs the newest token and picks the next.
+    ///
+    /// # Errors
+    /// [`EngineError::NotStarted`], and those of a forward pass.
+    pub fn decode(&mut self, cancel: &AtomicBool) -> Result<StepRecord, EngineError> {
+        let Some(&newest) = self.tokens.last() else { return Err(EngineError::NotStarted) };
+        let record = match self.lane {
+            Lane::None => {
+                let tokens = std::mem::take(&mut self.tokens);
+                let result = self.step(&tokens, Phase::Decode, cancel);
+                self.tokens = tokens;
+                result?
+            }
+            Lane::Cache(_) => self.step(&[newest], Phase::Decode, cancel)?,
+        };
+        self.tokens.push(record.token_id);
+        Ok(record)
+    }
+
+    fn step(&mut self, new: &[u32], phase: Phase, cancel: &AtomicBool) -> Result<StepRecord, EngineError> {
+        let started = Instant::now();
+        let model = self.model.clone();
+        let model = &model.model;
+        let past = self.footprint().live_tokens;
+        let logits = match &mut self.cache {
+            None => {
+                let mut kv = Uncached::new(model.config().heads(), new.len());
+                model.forward(new, &mut kv, None, Logits::Last, cancel)?
+            }
+            Some((store, seq)) => {
+                let chunk = self.config.prefill_chunk.unwrap_or(new.len()).max(1);
+                let mut logits = None;
+                for tokens in new.chunks(chunk) {
+                    logits = Some(forward_cached(model, store, *seq, tokens, None, cancel)?);
+                }
+                logits.ok_or(EngineError::EmptyPrompt)?
+            }
+        };
+        let logits = logits.get(0)?; // [1, V] -> [V]
+        model.device().synchronize()?;
+        let forward_secs = started.elapsed().as_secs_f64();
+
+        let sampling = Instant::now();
+        let token_id = match self.sampler.pick(&logits) {
+            Ok(token) => token,
+            Err(error) => {
+                // The forward pass is done, the step is not: take its tokens back.
+                if let Some((store, seq)) = &mut self.cache {
+                    store.truncate(*seq, usize::try_from(past).unwrap_or(0))?;
+                }
+                return Err(error);
+            }
+        };
+        self.logits = Some(logits);
+        let sample_secs = sampling.elapsed().as_secs_f64();
+        let total_secs = started.elapsed().as_secs_f64();
+
+        let config = model.config();
+        let past = usize::try_from(past).unwrap_or(0);
+        let mut record = StepRecord {
+            step: if phase == Phase::Prefill { 0 } else { self.n_steps(new) },
+            phase,
+            tokens_in: new.len(),
+            forward_secs,
+            sample_secs,
+            total_secs,
+            token_id,
+            reserved_bytes: 0,
+            held_bytes: 0,
+            used_bytes: 0,
+            copied_bytes: 0,
+            metadata_bytes: 0,
+            cached_tokens: 0,
+            formula_bytes: 0,
+            flops: forward_flops(config, past, new.len()),
+            read_bytes: weight_bytes(config),
+        };
+        record.set_footprint(self.footprint());
+        record.formula_bytes = record.cached_tokens * config.kv_shape().formula_bytes_per_token(self.format());
+        record.read_bytes += record.used_bytes;
+        Ok(record)
+    }
+
+    /// Decode steps done so far; without a cache the tokens of the session are on loan to `new`.
+    fn n_steps(&self, new: &[u32]) -> usize {
+        self.tokens.len().max(new.len()) - self.n_prompt
+    }
+
+    fn format(&self) -> Format {
+        match self.lane {
+            Lane::None => Format::F32,
+            Lane::Cache(spec) => spec.format,
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.cache.as_ref().map(|(store, _)| store.footprint()).unwrap_or_default()
+    }
+}
+
+/// Runs `tokens` of one sequence through the model and commits them; an error or a cancel changes nothing.
+///
+/// # Errors
+/// Those of the store and of the forward pass.
+pub fn forward_cached(
+    model: &Gpt2,
+    store: &mut KvStore,
+    seq: SeqId,
+    tokens: &[u32],
+    probe: Option<&mut AttentionProbe>,
+    cancel: &AtomicBool,
+) -> Result<Tensor, EngineError> {
+    let mut step = store.reserve(&[(seq, tokens.len())])?;
+    let logits = model.forward(tokens, &mut step, probe, Logits::Last, cancel)?;
+    step.commit();
+    Ok(logits)
+}

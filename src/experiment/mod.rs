@@ -1,0 +1,251 @@
+//! Lanes x workload -> records. The window, the command line and the benches all run this.
+//!
+//! Lanes are stepped fairly: one token per lane per round, and each round starts with another lane, so
+//! that none always runs on caches the same neighbour left warm.
+
+pub mod trace;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cache::{CacheError, KvStore, Lane, StoreConfig},
+    engine::{EngineError, Sampling, Session, SessionConfig, StepRecord},
+    measure::machine::available_memory_bytes,
+    model::{LoadedModel, ModelError, TextStream},
+};
+
+/// What every lane of an experiment does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    pub prompt_ids: Vec<u32>,
+    /// Tokens to generate; exactly so many unless `stop_at_eos`.
+    pub max_new_tokens: usize,
+    pub sampling: Sampling,
+    pub prefill_chunk: Option<usize>,
+    pub stop_at_eos: bool,
+    /// Bytes of keys, values and scales per lane.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// Why an experiment could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    #[error("no lane was given; try `none,contiguous,paged:16`")]
+    NoLanes,
+    #[error("--tokens 0 generates nothing; give 1 or more")]
+    NoTokens,
+    #[error(
+        "the prompt has {prompt} tokens and {new} are to be generated: {} together, and the context of `{model}` \
+         ends at {context}. Shorten the prompt or generate at most {} tokens",
+        prompt + new, context.saturating_sub(*prompt)
+    )]
+    PastContext { prompt: usize, new: usize, context: usize, model: String },
+    #[error("lane `{lane}`: {source}")]
+    Lane { lane: String, source: EngineError },
+    #[error(
+        "the lanes reserve {needed_bytes} bytes and {available_bytes} bytes of memory are free; use fewer lanes, a \
+         shorter context or --cache-memory"
+    )]
+    TooLarge { needed_bytes: u64, available_bytes: u64 },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// How a lane ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaneEnd {
+    /// All tokens were generated.
+    Finished,
+    /// The model ended its text (`--stop-eos`).
+    EndOfText,
+    /// An error; what was generated before it stands.
+    Failed(String),
+}
+
+/// What happened when an experiment made a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LaneEvent {
+    /// A lane generated a token. `text` is what the token completes, maybe nothing yet.
+    Token { lane: usize, record: StepRecord, text: String },
+    /// A lane ended; `text` is what its stream still held.
+    Ended { lane: usize, end: LaneEnd, text: String },
+}
+
+struct LaneRun {
+    session: Session,
+    stream: TextStream,
+    end: Option<LaneEnd>,
+}
+
+/// A running experiment.
+pub struct Experiment {
+    model: Arc<LoadedModel>,
+    workload: Workload,
+    lanes: Vec<LaneRun>,
+    round: usize,
+    /// Lanes of this round that had their turn.
+    turns: usize,
+}
+
+impl Experiment {
+    /// Builds every lane's store, or none.
+    ///
+    /// # Errors
+    /// [`ExperimentError`] for whatever makes no sense, before anything runs.
+    pub fn new(model: Arc<LoadedModel>, lanes: &[Lane], workload: Workload) -> Result<Self, ExperimentError> {
+        let config = model.model.config();
+        if lanes.is_empty() {
+            return Err(ExperimentError::NoLanes);
+        }
+        if workload.prompt_ids.is_empty() {
+            return Err(EngineError::EmptyPrompt.into());
+        }
+        if workload.max_new_tokens == 0 {
+            return Err(ExperimentError::NoTokens);
+        }
+        let (prompt, new, context) = (workload.prompt_ids.len(), workload.max_new_tokens, config.n_positions);
+        if prompt.saturating_add(new) > context {
+            return Err(ExperimentError::PastContext { prompt, new, context, model: model.source.to_string() });
+        }
+        if let Some(&id) = workload.prompt_ids.iter().find(|id| **id as usize >= config.vocab_size) {
+            let vocab_size = config.vocab_size;
+            return Err(EngineError::from(ModelError::TokenPastVocabulary { id, vocab_size }).into());
+        }
+        let store = StoreConfig { max_sequences: 1, memory_limit_bytes: workload.memory_limit_bytes };
+        let in_lane = |lane: &Lane, source: EngineError| ExperimentError::Lane { lane: lane.to_string(), source };
+
+        let mut needed_bytes = 0_u64;
+        for lane in lanes {
+            if let Lane::Cache(spec) = lane {
+                let bytes: Result<u64, CacheError> = KvStore::pool_bytes(*spec, config.kv_shape(), store);
+                needed_bytes = needed_bytes.saturating_add(bytes.map_err(|e| in_lane(lane, e.into()))?);
+            }
+        }
+        if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
+            return Err(ExperimentError::TooLarge { needed_bytes, available_bytes });
+        }
+
+        let session =
+            SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store };
+        let lanes = lanes
+            .iter()
+            .map(|lane| {
+                let session = Session::new(model.clone(), *lane, session).map_err(|e| in_lane(lane, e))?;
+                Ok(LaneRun { session, stream: TextStream::default(), end: None })
+            })
+            .collect::<Result<_, ExperimentError>>()?;
+        Ok(Self { model, workload, lanes, round: 0, turns: 0 })
+    }
+
+    #[must_use]
+    pub fn model(&self) -> &Arc<LoadedModel> {
+        &self.model
+    }
+
+    #[must_use]
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// The session of a lane, for what the window shows of its cache.
+    #[must_use]
+    pub fn session(&self, lane: usize) -> Option<&Session> {
+        self.lanes.get(lane).map(|lane| &lane.session)
+    }
+
+    /// Tokens every running lane has; the round under way not counted.
+    #[must_use]
+    pub fn rounds_done(&self) -> usize {
+        self.round
+    }
+
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.end.is_some())
+    }
+
+    /// True when the next step is the first of a round.
+    #[must_use]
+    pub fn at_round_start(&self) -> bool {
+        self.turns == 0
+    }
+
+    /// One token of the lane whose turn it is; `None` when all lanes have ended. A lane that fails ends
+    /// and the others go on.
+    ///
+    /// # Errors
+    /// Only a cancelled step ([`EngineError::is_cancelled`]); nothing changed, and the step can be made again.
+    pub fn step(&mut self, cancel: &AtomicBool) -> Result<Option<LaneEvent>, EngineError> {
+        while !self.is_done() {
+            let index = (self.round + self.turns) % self.lanes.len();
+            if self.lanes[index].end.is_none() {
+                let event = self.step_lane(index, cancel)?;
+                // A lane that has its last token reports its end in a turn of its own.
+                if matches!(event, LaneEvent::Ended { .. }) || !self.lane_is_full(index) {
+                    self.next_turn();
+                }
+                return Ok(Some(event));
+            }
+            self.next_turn();
+        }
+        Ok(None)
+    }
+
+    fn next_turn(&mut self) {
+        self.turns += 1;
+        if self.turns == self.lanes.len() {
+            self.turns = 0;
+            self.round += 1;
+        }
+    }
+
+    fn lane_is_full(&self, index: usize) -> bool {
+        self.end_by_itself(index).is_some()
+    }
+
+    fn end_by_itself(&self, index: usize) -> Option<LaneEnd> {
+        let generated = self.lanes[index].session.generated();
+        let eos = self.model.model.config().eos_token_id;
+        if self.workload.stop_at_eos && generated.last().is_some_and(|id| Some(*id) == eos) {
+            Some(LaneEnd::EndOfText)
+        } else if generated.len() >= self.workload.max_new_tokens {
+            Some(LaneEnd::Finished)
+        } else {
+            None
+        }
+    }
+
+    fn step_lane(&mut self, index: usize, cancel: &AtomicBool) -> Result<LaneEvent, EngineError> {
+        if let Some(end) = self.end_by_itself(index) {
+            return Ok(self.end_lane(index, end));
+        }
+        let lane = &mut self.lanes[index];
+        let result = if lane.session.tokens().is_empty() {
+            lane.session.prefill(&self.workload.prompt_ids, cancel)
+        } else {
+            lane.session.decode(cancel)
+        };
+        match result {
+            Ok(record) => {
+                let text = match &self.model.tokenizer {
+                    Some(tokenizer) => lane.stream.push(tokenizer, record.token_id)?,
+                    None => String::new(),
+                };
+                Ok(LaneEvent::Token { lane: index, record, text })
+            }
+            Err(error) if error.is_cancelled() => Err(error),
+            Err(error) => Ok(self.end_lane(index, LaneEnd::Failed(error.to_string()))),
+        }
+    }
+
+    fn end_lane(&mut self, index: usize, end: LaneEnd) -> LaneEvent {
+        let lane = &mut self.lanes[index];
+        lane.end = Some(end.clone());
+        let tokenizer = self.model.tokenizer.as_ref();
+        let text = tokenizer.and_then(|tokenizer| lane.stream.finish(tokenizer).ok()).unwrap_or_default();
+        LaneEvent::Ended { lane: index, end, text }
+    }
+}

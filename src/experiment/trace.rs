@@ -1,0 +1,155 @@
+//! Runs on disk: JSON lines, written while the run goes on.
+//!
+//! ```text
+//! {"type":"header", schema, machine, model, lanes, workload, ...}
+//! {"type":"record", lane, step, phase, ..., text}
+//! {"type":"lane_end", lane, end}
+//! {"type":"end", outcome}
+//! ```
+//!
+//! Every line is flushed when it is written, so whatever stops a run, the trace is whole up to its last
+//! line. A trace without an `end` line was cut off, and [`Trace::read`] says so.
+
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{engine::StepRecord, measure::machine::Machine};
+
+use super::{LaneEnd, LaneEvent, Workload};
+
+/// Raised when a reader of older traces must know.
+pub const SCHEMA: u32 = 1;
+
+/// What a run was, before its first record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    pub schema: u32,
+    pub kvlab_version: String,
+    /// The commit kvlab was built from, if it was built in a checkout.
+    pub commit: Option<String>,
+    pub started_unix_secs: u64,
+    pub machine: Machine,
+    pub device: String,
+    pub model: String,
+    pub model_hash: String,
+    pub lanes: Vec<String>,
+    pub prompt: Option<String>,
+    pub workload: Workload,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Finished,
+    Cancelled,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Line {
+    Header(Box<Header>),
+    Record {
+        lane: usize,
+        #[serde(flatten)]
+        record: StepRecord,
+        text: String,
+    },
+    LaneEnd {
+        lane: usize,
+        end: LaneEnd,
+        text: String,
+    },
+    End {
+        outcome: Outcome,
+    },
+}
+
+/// Writes a trace, a whole line at a time.
+pub struct TraceWriter<W: Write> {
+    out: W,
+    lines: usize,
+}
+
+impl<W: Write> TraceWriter<W> {
+    /// # Errors
+    /// Those of writing.
+    pub fn new(out: W, header: Header) -> io::Result<Self> {
+        let mut writer = Self { out, lines: 0 };
+        writer.write(&Line::Header(Box::new(header)))?;
+        Ok(writer)
+    }
+
+    /// # Errors
+    /// Those of writing; [`Self::whole_lines`] says how much is on disk.
+    pub fn event(&mut self, event: &LaneEvent) -> io::Result<()> {
+        self.write(&match event.clone() {
+            LaneEvent::Token { lane, record, text } => Line::Record { lane, record, text },
+            LaneEvent::Ended { lane, end, text } => Line::LaneEnd { lane, end, text },
+        })
+    }
+
+    /// # Errors
+    /// Those of writing.
+    pub fn finish(mut self, outcome: Outcome) -> io::Result<W> {
+        self.write(&Line::End { outcome })?;
+        Ok(self.out)
+    }
+
+    /// Lines that were written and flushed without an error.
+    #[must_use]
+    pub fn whole_lines(&self) -> usize {
+        self.lines
+    }
+
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.out.write_all(&bytes)?;
+        self.out.flush()?;
+        self.lines += 1;
+        Ok(())
+    }
+}
+
+/// A trace that was read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trace {
+    pub header: Header,
+    pub events: Vec<LaneEvent>,
+    /// `None`: the trace was cut off after the last whole line.
+    pub outcome: Option<Outcome>,
+}
+
+impl Trace {
+    /// Reads to the end, or to the last whole line of a trace that was cut off.
+    ///
+    /// # Errors
+    /// Reading, a first line that is no header, a schema that is newer than this kvlab, or a damaged line
+    /// before the last one.
+    pub fn read(input: impl BufRead) -> io::Result<Self> {
+        let bad = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+        let mut lines = input.split(b'\n').peekable();
+        let first = lines.next().ok_or_else(|| bad("the trace is empty".into()))??;
+        let header = match serde_json::from_slice(&first) {
+            Ok(Line::Header(header)) if header.schema <= SCHEMA => *header,
+            Ok(Line::Header(header)) => {
+                return Err(bad(format!("the trace has schema {}, newer than {SCHEMA}; update kvlab", header.schema)));
+            }
+            _ => return Err(bad("not a kvlab trace: its first line is no header".into())),
+        };
+        let (mut events, mut outcome) = (vec![], None);
+        while let Some(line) = lines.next() {
+            match serde_json::from_slice(&line?) {
+                Ok(Line::Record { lane, record, text }) => events.push(LaneEvent::Token { lane, record, text }),
+                Ok(Line::LaneEnd { lane, end, text }) => events.push(LaneEvent::Ended { lane, end, text }),
+                Ok(Line::End { outcome: end }) => outcome = Some(end),
+                Ok(Line::Header(_)) => return Err(bad("a second header".into())),
+                Err(_) if lines.peek().is_none() => break,
+                Err(e) => return Err(bad(format!("line {} is damaged: {e}", events.len() + 2))),
+            }
+        }
+        Ok(Self { header, events, outcome })
+    }
+}

@@ -1,0 +1,27 @@
+//! How it is computed: rows of keys and values, and the attention walk over them.
+//!
+//! The only room that may hold `unsafe` (today it holds none). It knows slices and numbers, no
+//! tensors, no files, no sequences.
+
+pub mod reference;
+pub mod rows;
+pub mod walk;
+
+/// The shape of one layer's attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadShape {
+    /// Query heads.
+    pub n_head: usize,
+    /// Key and value heads; divides `n_head` (equal to it in GPT-2, fewer with grouped queries).
+    pub n_kv_head: usize,
+    /// Elements of one head's row.
+    pub head_dim: usize,
+}
+
+impl HeadShape {
+    /// The key and value head that query head `head` reads.
+    #[must_use]
+    pub fn kv_head(&self, head: usize) -> usize {
+        head / (self.n_head / self.n_kv_head)
+    }
+}

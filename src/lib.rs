@@ -1,0 +1,20 @@
+//! kvlab, the laboratory for the KV cache.
+//!
+//! In reading order, which is also the order in which rooms may know each other (see `ARCHITECTURE.md`):
+//!
+//! - [`kernels`]: how rows are stored and attended over; slices and numbers only
+//! - [`cache`]: where keys and values live: specification, block tables, stores
+//! - [`measure`]: the machine and its statistics
+//! - [`model`]: GPT-2, its weights and its tokenizer
+//! - [`engine`]: prefill, decode, sampling, and the record of each step
+//! - [`experiment`]: lanes x workload -> records, and traces of them on disk
+//! - [`report`]: records -> table, CSV, JSON, plots
+//! - [`cli`]: one file per subcommand
+//! - [`app`]: the window
+
+pub mod kernels;
+pub mod cache;
+pub mod measure;
+pub mod model;
+pub mod engine;
+pub mod experiment;

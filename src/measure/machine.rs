@@ -1,0 +1,184 @@
+//! The machine under the numbers: processor, threads, SIMD, memory and its bandwidth, devices.
+
+use std::time::Instant;
+
+use candle_core::Device;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::stats::median;
+
+/// What stands beside every figure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    pub os: String,
+    pub cpu: String,
+    pub cores: usize,
+    /// Threads that kvlab computes with (`RAYON_NUM_THREADS` changes it).
+    pub threads: usize,
+    /// SIMD instruction sets found at run time.
+    pub simd: Vec<String>,
+    pub memory_bytes: u64,
+}
+
+impl Machine {
+    #[must_use]
+    pub fn detect() -> Self {
+        let mut system = sysinfo::System::new();
+        system.refresh_memory();
+        system.refresh_cpu_all();
+        let cpu = system.cpus().first().map_or_else(String::new, |cpu| cpu.brand().trim().to_owned());
+        Self {
+            os: sysinfo::System::long_os_version().unwrap_or_else(|| std::env::consts::OS.into()),
+            cpu: if cpu.is_empty() { std::env::consts::ARCH.into() } else { cpu },
+            cores: system.cpus().len(),
+            threads: rayon::current_num_threads(),
+            simd: simd(),
+            memory_bytes: system.total_memory(),
+        }
+    }
+}
+
+/// Memory that can be taken without swapping, if the system says.
+#[must_use]
+pub fn available_memory_bytes() -> Option<u64> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    Some(system.available_memory()).filter(|bytes| *bytes > 0)
+}
+
+fn simd() -> Vec<String> {
+    let mut found: Vec<&str> = vec![];
+    #[cfg(target_arch = "x86_64")]
+    {
+        let sets = [
+            ("sse4.2", is_x86_feature_detected!("sse4.2")),
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("fma", is_x86_feature_detected!("fma")),
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+            ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
+        ];
+        found.extend(sets.into_iter().filter_map(|(name, there)| there.then_some(name)));
+    }
+    #[cfg(target_arch = "aarch64")]
+    found.push("neon");
+    found.into_iter().map(str::to_owned).collect()
+}
+
+/// Bytes that a bandwidth measurement reads: several times any last-level cache of a laptop.
+const BANDWIDTH_BYTES: usize = 256 << 20;
+const BANDWIDTH_REPEATS: usize = 7;
+
+/// Bytes per second that all threads together read from memory: the median of several passes over
+/// 256 MiB, every byte used.
+#[must_use]
+pub fn read_bandwidth_bytes_per_sec() -> f64 {
+    let words = vec![1_u64; BANDWIDTH_BYTES / size_of::<u64>()];
+    let share = words.len().div_ceil(rayon::current_num_threads());
+    let passes: Vec<f64> = (0..BANDWIDTH_REPEATS)
+        .map(|_| {
+            let started = Instant::now();
+            let sum: u64 = words.par_chunks(share).map(sum_words).sum();
+            assert_eq!(std::hint::black_box(sum), words.len() as u64);
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let bytes = BANDWIDTH_BYTES as f64;
+    median(&passes).map_or(0.0, |secs| bytes / secs)
+}
+
+/// Independent sums, so that the adds do not wait for each other.
+fn sum_words(words: &[u64]) -> u64 {
+    let mut sums = [0_u64; 16];
+    for chunk in words.chunks_exact(16) {
+        for (sum, word) in sums.iter_mut().zip(chunk) {
+            *sum = sum.wrapping_add(*word);
+        }
+    }
+    words.chunks_exact(16).remainder().iter().sum::<u64>() + sums.iter().sum::<u64>()
+}
+
+/// What `--device` may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// CUDA if it works, else the CPU.
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("unknown device `{0}`; devices are auto, cpu, cuda and cuda:N")]
+    Unknown(String),
+    #[error("this kvlab was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu")]
+    BuiltWithoutCuda,
+    #[error("CUDA device {index} cannot be used: {reason}")]
+    Cuda { index: usize, reason: String },
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::Unknown(text.into())),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// The device, and for `auto` why it is not CUDA.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when a device was asked for by name and does not work.
+    pub fn open(self) -> Result<(Device, Option<String>), DeviceError> {
+        match self {
+            Self::Cpu => Ok((Device::Cpu, None)),
+            Self::Cuda(index) => cuda(index).map(|device| (device, None)),
+            Self::Auto => match cuda(0) {
+                Ok(device) => Ok((device, None)),
+                Err(reason) => Ok((Device::Cpu, Some(reason.to_string()))),
+            },
+        }
+    }
+}
+
+fn cuda(index: usize) -> Result<Device, DeviceError> {
+    if !cfg!(feature = "cuda") {
+        return Err(DeviceError::BuiltWithoutCuda);
+    }
+    Device::new_cuda(index).map_err(|e| DeviceError::Cuda { index, reason: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_has_a_core_and_memory() {
+        let machine = Machine::detect();
+        assert!(machine.cores >= 1 && machine.threads >= 1 && machine.memory_bytes > 0 && !machine.cpu.is_empty());
+    }
+
+    #[test]
+    fn devices_parse_and_say_what_is_wrong() {
+        assert_eq!("cuda:3".parse::<DeviceChoice>().ok(), Some(DeviceChoice::Cuda(3)));
+        assert!("tpu".parse::<DeviceChoice>().is_err_and(|e| e.to_string().contains("auto, cpu, cuda")));
+        assert!(DeviceChoice::Auto.open().is_ok());
+        if !cfg!(feature = "cuda") {
+            let error = DeviceChoice::Cuda(0).open().expect_err("a CPU build has no CUDA");
+            assert!(error.to_string().contains("--features cuda"));
+        }
+    }
+}

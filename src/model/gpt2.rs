@@ -1,0 +1,217 @@
+//! GPT-2 in one file (Radford et al. 2019), on candle.
+//!
+//! Conventions: `T` new tokens of all sequences of the step, flattened; `E` `n_embd`; `H` heads; `D`
+//! `head_dim`; `V` vocabulary. Weights keep Hugging Face's names and layout: linear weights are `[in, out]`
+//! (`Conv1D`), the head is the token embedding. The model does not know which cache it runs with: it hands
+//! q, k and v of each layer to a [`KvAccess`] and gets the attended values back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{D, Device, Tensor};
+use candle_nn::{LayerNorm, Module};
+
+use crate::cache::{KvAccess, Probe};
+
+use super::{Config, ModelError, weights::Weights};
+
+/// Which rows of logits a forward pass computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logits {
+    /// One row per sequence, of its newest token.
+    Last,
+    /// One row per token. Large: 1,000 tokens of GPT-2 are 201 MB.
+    All,
+}
+
+/// Asks a forward pass for the attention weights of some layers.
+#[derive(Debug, Default)]
+pub struct AttentionProbe {
+    /// Layers to watch, and what was seen there in the last forward pass.
+    pub layers: Vec<(usize, Probe)>,
+}
+
+struct Linear {
+    /// `[in, out]`
+    weight: Tensor,
+    /// `[out]`
+    bias: Tensor,
+}
+
+impl Linear {
+    /// `[T, in]` -> `[T, out]`
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+    }
+}
+
+struct Block {
+    ln_1: LayerNorm,
+    attn_c_attn: Linear,
+    attn_c_proj: Linear,
+    ln_2: LayerNorm,
+    mlp_c_fc: Linear,
+    mlp_c_proj: Linear,
+}
+
+/// A loaded model. It holds no state of a generation; many lanes share one.
+pub struct Gpt2 {
+    config: Config,
+    device: Device,
+    wte: Tensor,
+    wpe: Tensor,
+    blocks: Vec<Block>,
+    ln_f: LayerNorm,
+}
+
+impl Gpt2 {
+    /// Reads the weights one by one; `progress(done, all)` after each tensor.
+    ///
+    /// # Errors
+    /// [`ModelError`] of the weights, or candle's.
+    pub fn load(
+        config: Config,
+        weights: &mut Weights,
+        device: &Device,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, ModelError> {
+        let all = config.tensors();
+        let n_all = all.len();
+        let mut tensors = all.into_iter().enumerate();
+        // In the order of `Config::tensors`, which is the order below.
+        let mut next = || -> Result<Tensor, ModelError> {
+            let (i, (name, shape)) = tensors.next().ok_or(ModelError::NoTokens)?;
+            let tensor = weights.tensor(&name, &shape, device)?;
+            progress(i + 1, n_all);
+            Ok(tensor)
+        };
+        let (wte, wpe) = (next()?, next()?);
+        let eps = config.layer_norm_epsilon;
+        let mut blocks = Vec::with_capacity(config.n_layer);
+        for _ in 0..config.n_layer {
+            blocks.push(Block {
+                ln_1: LayerNorm::new(next()?, next()?, eps),
+                attn_c_attn: Linear { weight: next()?, bias: next()? },
+                attn_c_proj: Linear { weight: next()?, bias: next()? },
+                ln_2: LayerNorm::new(next()?, next()?, eps),
+                mlp_c_fc: Linear { weight: next()?, bias: next()? },
+                mlp_c_proj: Linear { weight: next()?, bias: next()? },
+            });
+        }
+        let ln_f = LayerNorm::new(next()?, next()?, eps);
+        Ok(Self { config, device: device.clone(), wte, wpe, blocks, ln_f })
+    }
+
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// One forward pass over the new tokens of the step behind `kv`: `tokens` `[T]`, the spans one after the
+    /// other. Returns logits, `[spans, V]` or `[T, V]`. `cancel` is looked at between layers.
+    ///
+    /// # Errors
+    /// [`ModelError::Cancelled`], [`ModelError::TokenPastVocabulary`], [`ModelError::Cache`]. The step is
+    /// then simply dropped.
+    pub fn forward(
+        &self,
+        tokens: &[u32],
+        kv: &mut dyn KvAccess,
+        mut probe: Option<&mut AttentionProbe>,
+        logits: Logits,
+        cancel: &AtomicBool,
+    ) -> Result<Tensor, ModelError> {
+        let positions = self.positions(tokens, kv)?;
+        let tokens = Tensor::new(tokens, &self.device)?; // [T]
+        let positions = Tensor::new(positions, &self.device)?; // [T]
+
+        let mut x = (self.wte.index_select(&tokens, 0)? + self.wpe.index_select(&positions, 0)?)?; // [T, E]
+        for (layer, block) in self.blocks.iter().enumerate() {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(ModelError::Cancelled);
+            }
+            let wanted = probe.as_deref_mut().and_then(|p| p.layers.iter_mut().find(|(l, _)| *l == layer));
+            x = self.block(block, layer, &x, kv, wanted.map(|(_, probe)| probe))?;
+        }
+
+        let x = match logits {
+            Logits::All => x,
+            Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
+        };
+        let x = self.ln_f.forward(&x)?;
+        Ok(x.matmul(&self.wte.t()?)?) // [rows, E] x [E, V] -> [rows, V]
+    }
+
+    fn block(
+        &self,
+        block: &Block,
+        layer: usize,
+        x: &Tensor,
+        kv: &mut dyn KvAccess,
+        probe: Option<&mut Probe>,
+    ) -> Result<Tensor, ModelError> {
+        let (n_tokens, n_embd) = x.dims2()?;
+        let (n_head, head_dim) = (self.config.n_head, self.config.head_dim());
+
+        let qkv = block.attn_c_attn.forward(&block.ln_1.forward(x)?)?; // [T, 3E]
+        let qkv = qkv.reshape((n_tokens, 3, n_head, head_dim))?; // [T, 3E] -> [T, 3, H, D], a view
+        let [q, k, v] = [0, 1, 2].map(|part| qkv.narrow(1, part, 1).and_then(|part| part.squeeze(1))); // views [T, H, D]
+        let attended = kv.attend(layer, &q?, &k?, &v?, probe)?; // [T, H, D]
+        let attended = attended.reshape((n_tokens, n_embd))?; // [T, H, D] -> [T, E], a view
+        let x = (x + block.attn_c_proj.forward(&attended)?)?;
+
+        let hidden = block.mlp_c_fc.forward(&block.ln_2.forward(&x)?)?.gelu()?; // [T, 4E]; candle's gelu is gelu_new
+        Ok((x + block.mlp_c_proj.forward(&hidden)?)?)
+    }
+
+    /// The position of every token of the step: a cached token's position is where it stands in its
+    /// sequence, not in the step.
+    fn positions(&self, tokens: &[u32], kv: &dyn KvAccess) -> Result<Vec<u32>, ModelError> {
+        let vocab_size = self.config.vocab_size;
+        if let Some(&id) = tokens.iter().find(|id| **id as usize >= vocab_size) {
+            return Err(ModelError::TokenPastVocabulary { id, vocab_size });
+        }
+        let mut positions = Vec::with_capacity(tokens.len());
+        for span in kv.spans() {
+            let end = span.past + span.new;
+            if end > self.config.n_positions {
+                return Err(crate::cache::CacheError::ContextFull {
+                    tokens: end,
+                    max_seq_len: self.config.n_positions,
+                }
+                .into());
+            }
+            positions.extend((span.past..end).map(|p| u32::try_from(p).unwrap_or(u32::MAX)));
+        }
+        if positions.is_empty() || positions.len() != tokens.len() {
+            return Err(ModelError::NoTokens);
+        }
+        Ok(positions)
+    }
+
+    /// Row of the last token of each span.
+    fn last_rows(&self, kv: &dyn KvAccess) -> Result<Tensor, ModelError> {
+        let mut end = 0;
+        let rows: Vec<u32> = kv
+            .spans()
+            .iter()
+            .map(|span| {
+                end += span.new;
+                u32::try_from(end - 1).unwrap_or(u32::MAX)
+            })
+            .collect();
+        Ok(Tensor::new(rows, &self.device)?)
+    }
+}
+
+/// Natural logarithm of the softmax of one row of logits, for comparisons.
+///
+/// # Errors
+/// Candle's.
+pub fn log_softmax(logits: &Tensor) -> candle_core::Result<Tensor> {
+    candle_nn::ops::log_softmax(logits, D::Minus1)
+}

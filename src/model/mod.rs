@@ -1,0 +1,44 @@
+//! What is computed: GPT-2, its configuration, its weights and where they come from, its tokenizer.
+
+pub mod config;
+pub mod gpt2;
+pub mod safetensors;
+pub mod source;
+pub mod tokenizer;
+pub mod weights;
+
+pub use config::Config;
+pub use gpt2::{AttentionProbe, Gpt2, Logits};
+pub use source::{LoadedModel, ModelSource};
+pub use tokenizer::{TextStream, Tokenizer};
+
+use std::path::PathBuf;
+
+use crate::cache::CacheError;
+
+/// Why a model could not be loaded, or a forward pass not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("unknown model `{name}`; {hint}")]
+    UnknownModel { name: String, hint: String },
+    #[error("{}: {reason}", path.display())]
+    BadFile { path: PathBuf, reason: String },
+    #[error("config: {0}")]
+    BadConfig(String),
+    #[error("weights: {0}")]
+    BadWeights(String),
+    #[error("the model needs {needed_bytes} bytes for its weights and {available_bytes} bytes of memory are free")]
+    TooLarge { needed_bytes: u64, available_bytes: u64 },
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    #[error("token id {id} is past the vocabulary of {vocab_size}")]
+    TokenPastVocabulary { id: u32, vocab_size: usize },
+    #[error("a forward pass needs at least one token")]
+    NoTokens,
+    #[error("cancelled")]
+    Cancelled,
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

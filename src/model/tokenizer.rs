@@ -1,0 +1,150 @@
+//! Text to token ids and back, without ever splitting a character.
+
+use super::ModelError;
+
+/// A model's tokenizer, or the stand-in for models that have none.
+pub enum Tokenizer {
+    Trained(Box<tokenizers::Tokenizer>),
+    /// For random weights, whose text means nothing: a byte is a token, and ids past 255 print as `<id>`.
+    Bytes,
+}
+
+impl Tokenizer {
+    /// # Errors
+    /// [`ModelError::Tokenizer`] for what is no `tokenizer.json`.
+    pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
+        tokenizers::Tokenizer::from_bytes(json)
+            .map(|tokenizer| Self::Trained(Box::new(tokenizer)))
+            .map_err(|e| ModelError::Tokenizer(format!("not a tokenizer.json: {e}")))
+    }
+
+    /// # Errors
+    /// [`ModelError::Tokenizer`]
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match self {
+            Self::Trained(tokenizer) => tokenizer
+                .encode(text, false)
+                .map(|encoding| encoding.get_ids().to_vec())
+                .map_err(|e| ModelError::Tokenizer(e.to_string())),
+            Self::Bytes => Ok(text.bytes().map(u32::from).collect()),
+        }
+    }
+
+    /// # Errors
+    /// [`ModelError::Tokenizer`]
+    pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
+        match self {
+            Self::Trained(tokenizer) => {
+                tokenizer.decode(ids, false).map_err(|e| ModelError::Tokenizer(e.to_string()))
+            }
+            Self::Bytes => Ok(decode_bytes(ids)),
+        }
+    }
+}
+
+fn decode_bytes(ids: &[u32]) -> String {
+    let mut text = String::new();
+    for run in ids.chunk_by(|a, b| (*a < 256) == (*b < 256)) {
+        if run[0] < 256 {
+            let bytes: Vec<u8> = run.iter().filter_map(|id| u8::try_from(*id).ok()).collect();
+            text.push_str(&String::from_utf8_lossy(&bytes));
+        } else {
+            run.iter().for_each(|id| text.push_str(&format!("<{id}>")));
+        }
+    }
+    text
+}
+
+/// Turns ids into text as they come. A character whose bytes are spread over several tokens appears when
+/// it is whole; what has been given out never changes.
+#[derive(Debug, Default)]
+pub struct TextStream {
+    ids: Vec<u32>,
+    /// Ids before this one no longer influence the text to come.
+    context_start: usize,
+    /// Ids before this one have been given out.
+    given: usize,
+}
+
+/// What decoders put where bytes are no character (yet).
+const REPLACEMENT: char = '\u{FFFD}';
+/// A character has at most 4 bytes, so a longer wait means that the bytes are no character at all.
+const MAX_PENDING_IDS: usize = 4;
+
+impl TextStream {
+    /// The text that `id` completes; empty while a character is incomplete.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`]
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String, ModelError> {
+        self.ids.push(id);
+        // Decoding with some ids before the new ones keeps the spaces that depend on them.
+        let before = tokenizer.decode(&self.ids[self.context_start..self.given])?;
+        let after = tokenizer.decode(&self.ids[self.context_start..])?;
+        let pending = self.ids.len() - self.given;
+        if after.ends_with(REPLACEMENT) && pending < MAX_PENDING_IDS {
+            return Ok(String::new());
+        }
+        let text = after.strip_prefix(&before).unwrap_or_default().to_owned();
+        self.context_start = self.given;
+        self.given = self.ids.len();
+        Ok(text)
+    }
+
+    /// What is left when no more ids come.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`]
+    pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String, ModelError> {
+        let before = tokenizer.decode(&self.ids[self.context_start..self.given])?;
+        let after = tokenizer.decode(&self.ids[self.context_start..])?;
+        self.given = self.ids.len();
+        Ok(after.strip_prefix(&before).unwrap_or_default().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(tokenizer: &Tokenizer, ids: &[u32]) -> (Vec<String>, String) {
+        let mut stream = TextStream::default();
+        let mut pieces: Vec<String> = ids.iter().map(|id| stream.push(tokenizer, *id).expect("decodes")).collect();
+        pieces.push(stream.finish(tokenizer).expect("decodes"));
+        let whole = pieces.concat();
+        (pieces, whole)
+    }
+
+    #[test]
+    fn characters_are_never_split() {
+        let text = "a\u{e9}\u{20ac}\u{1f98a}!";
+        for tokenizer in [Tokenizer::Bytes, story()] {
+            let ids = tokenizer.encode(text).expect("encodes");
+            let (pieces, whole) = stream(&tokenizer, &ids);
+            assert_eq!(whole, text);
+            assert!(pieces.iter().all(|p| !p.contains(REPLACEMENT)), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn broken_bytes_do_not_hold_the_stream() {
+        let (pieces, whole) = stream(&Tokenizer::Bytes, &[0xff, 0xff, 0xff, 0xff, 104, 105, 900]);
+        assert!(whole.ends_with("hi<900>"), "{whole}");
+        assert!(pieces[3].starts_with(REPLACEMENT), "{pieces:?}");
+    }
+
+    #[test]
+    fn an_incomplete_character_at_the_end_is_shown() {
+        let (_, whole) = stream(&Tokenizer::Bytes, &[104, 0xe2, 0x82]);
+        assert_eq!(whole, "h\u{fffd}");
+    }
+
+    fn story() -> Tokenizer {
+        Tokenizer::from_json(include_bytes!("../../assets/story-gpt2/tokenizer.json")).expect("tokenizer")
+    }
+
+    #[test]
+    fn garbage_is_no_tokenizer() {
+        assert!(Tokenizer::from_json(b"{}").is_err());
+    }
+}
