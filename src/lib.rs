@@ -12,9 +12,11 @@
 //! - [`cli`]: one file per subcommand
 //! - [`app`]: the window
 
-pub mod kernels;
 pub mod cache;
-pub mod measure;
-pub mod model;
+pub mod cli;
 pub mod engine;
 pub mod experiment;
+pub mod kernels;
+pub mod measure;
+pub mod model;
+pub mod report;
