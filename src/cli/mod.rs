@@ -10,7 +10,7 @@ mod options;
 mod progress;
 mod run;
 mod show;
-#[cfg(any())]
+#[cfg(feature = "app")]
 mod window;
 
 use std::{
@@ -52,7 +52,7 @@ enum Command {
     /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices.
     Doctor,
     /// Open the window (what `kvlab` alone does).
-    #[cfg(any())]
+    #[cfg(feature = "app")]
     App(window::Args),
 }
 
@@ -86,11 +86,11 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Doctor) => doctor::run(),
-        #[cfg(any())]
+        #[cfg(feature = "app")]
         Some(Command::App(args)) => window::run(&args),
-        #[cfg(any())]
+        #[cfg(feature = "app")]
         None => window::run(&window::Args::default()),
-        #[cfg(all())]
+        #[cfg(not(feature = "app"))]
         None => {
             anyhow::bail!("this kvlab was built without its window; try `kvlab --help`, or build with `--features app`")
         }

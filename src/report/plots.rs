@@ -27,6 +27,7 @@ pub const LANE_COLOURS: [(u8, u8, u8); 8] = [
 struct Series {
     label: String,
     colour: RGBColor,
+    width: u32,
     dashed: bool,
     points: Vec<(f64, f64)>,
 }
@@ -50,11 +51,11 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
         x: "generated token",
         y: "milliseconds",
         log_y: true,
-        series: series(lanes, "", false, |r| (r.phase == Phase::Decode).then_some(r.total_secs * 1e3)),
+        series: series(lanes, false, |r| (r.phase == Phase::Decode).then_some(r.total_secs * 1e3)),
     };
-    let title = format!("Cache memory, {model}: reserved (line), used (dashed)");
-    let mut both = series(lanes, " reserved", false, |r| Some(mebibytes(r.reserved_bytes)));
-    both.extend(series(lanes, " used", true, |r| Some(mebibytes(r.used_bytes))));
+    let title = format!("Cache memory, {model}: held by the sequence (line), of it used (dashed)");
+    let mut both = series(lanes, false, |r| Some(mebibytes(r.held_bytes)));
+    both.extend(series(lanes, true, |r| Some(mebibytes(r.used_bytes))));
     let memory = Picture { title: &title, x: "generated token", y: "MiB", log_y: false, series: both };
 
     let mut written = vec![];
@@ -68,7 +69,7 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
     Ok(written)
 }
 
-fn series(lanes: &[LaneResult], suffix: &str, dashed: bool, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
+fn series(lanes: &[LaneResult], dashed: bool, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
     lanes
         .iter()
         .enumerate()
@@ -76,7 +77,9 @@ fn series(lanes: &[LaneResult], suffix: &str, dashed: bool, y: impl Fn(&StepReco
             let (r, g, b) = LANE_COLOURS[i % LANE_COLOURS.len()];
             #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
             let points = lane.records.iter().filter_map(|r| Some((r.step as f64, y(r)?))).collect();
-            Series { label: format!("{}{suffix}", lane.lane), colour: RGBColor(r, g, b), dashed, points }
+            // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight.
+            let width = 2 + 2 * u32::try_from(lanes.len() - 1 - i).unwrap_or(0).min(3);
+            Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, dashed, points }
         })
         .collect()
 }
@@ -146,17 +149,21 @@ where
         .y_desc(picture.y)
         .axis_desc_style(("sans-serif", 17))
         .label_style(label)
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .light_line_style(WHITE)
         .draw()?;
     for series in &picture.series {
-        let style = series.colour.stroke_width(2);
+        let style = series.colour.stroke_width(series.width);
         let points = series.points.iter().copied();
-        let drawn = if series.dashed {
-            chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?
+        if series.dashed {
+            // The legend names each lane once, at its full line.
+            chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?;
         } else {
-            chart.draw_series(LineSeries::new(points, style))?
-        };
-        drawn.label(series.label.clone()).legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+            chart
+                .draw_series(LineSeries::new(points, style))?
+                .label(series.label.clone())
+                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
+        }
     }
     chart
         .configure_series_labels()
