@@ -18,3 +18,5 @@ pub mod measure;
 pub mod model;
 pub mod engine;
 pub mod experiment;
+#[cfg(feature = "app")]
+pub mod app;

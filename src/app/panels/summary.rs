@@ -1,0 +1,78 @@
+//! The table: what each lane cost so far.
+
+use egui::{Align, Grid, Label, Layout, RichText, ScrollArea, TextWrapMode, Ui};
+
+use crate::app::{
+    state::{LaneState, RunState},
+    theme,
+    units::{mebibytes, millis},
+};
+
+/// Name, unit, definition.
+const COLUMNS: [(&str, &str, &str); 10] = [
+    ("tokens", "", "Tokens generated so far"),
+    ("TTFT", "ms", "Time to first token: the prefill and the sampling of the first token"),
+    (
+        "TPOT",
+        "ms",
+        "Time per output token after the first: (end to end - TTFT) / (n - 1). End to end counts the lane's own \
+         steps, not the turns of other lanes",
+    ),
+    ("ITL p50", "ms", "Inter-token latency, median: half of the tokens after the first took at most this"),
+    ("ITL p99", "ms", "Inter-token latency, 99th percentile: 99 of 100 tokens after the first took at most this"),
+    ("reserved", "MiB", "Allocated for keys, values and scales"),
+    ("held", "MiB", "In blocks that the sequence holds: nobody else can use them"),
+    ("used", "MiB", "Filled with a token's rows"),
+    (
+        "formula",
+        "MiB",
+        "2 x layers x KV heads x head size x bytes per number x tokens; scales, tables and unfilled blocks not counted",
+    ),
+    ("copied", "MiB", "Stored rows that were moved since the run began"),
+];
+
+/// The whole table, with a scroll bar when there are many lanes.
+pub fn show(ui: &mut Ui, run: &RunState) {
+    ScrollArea::both().auto_shrink([false, true]).max_height(230.0).show(ui, |ui| {
+        Grid::new("summary").striped(true).min_col_width(58.0).spacing([12.0, 4.0]).show(ui, |ui| {
+            ui.strong("lane").on_hover_text("One cache; the colour is the same in every plot and text");
+            for (name, unit, help) in COLUMNS {
+                let text = if unit.is_empty() { format!("{name}\n") } else { format!("{name}\n{unit}") };
+                right(ui, RichText::new(text).strong(), help);
+            }
+            ui.end_row();
+            for (index, lane) in run.lanes.iter().enumerate() {
+                ui.horizontal(|ui| theme::lane_name(ui, index, &lane.name));
+                for (cell, (name, unit, help)) in cells(lane).into_iter().zip(COLUMNS) {
+                    right(ui, RichText::new(cell).monospace(), &format!("{name} of {} {unit}\n{help}", lane.name));
+                }
+                ui.end_row();
+            }
+        });
+    });
+}
+
+fn right(ui: &mut Ui, text: RichText, help: &str) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.add(Label::new(text).halign(Align::RIGHT).wrap_mode(TextWrapMode::Extend)).on_hover_text(help);
+    });
+}
+
+fn cells(lane: &LaneState) -> [String; COLUMNS.len()] {
+    let stats = lane.stats();
+    let secs = |secs: Option<f64>| secs.map_or_else(|| "-".into(), millis);
+    let newest = lane.records.last();
+    let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".into(), mebibytes);
+    [
+        lane.records.len().to_string(),
+        secs(stats.ttft_secs),
+        secs(stats.tpot_secs),
+        secs(stats.itl_p50_secs),
+        secs(stats.itl_p99_secs),
+        bytes(newest.map(|record| record.reserved_bytes)),
+        bytes(newest.map(|record| record.held_bytes)),
+        bytes(newest.map(|record| record.used_bytes)),
+        bytes(newest.map(|record| record.formula_bytes)),
+        bytes(newest.map(|record| record.copied_bytes)),
+    ]
+}

@@ -1,0 +1,79 @@
+//! What each lane wrote, and where it first differs from the first lane.
+
+use egui::{RichText, ScrollArea, Ui, vec2};
+
+use crate::{
+    app::{
+        panels::status::RANDOM_WEIGHTS,
+        state::{LaneState, RunState},
+        theme,
+    },
+    experiment::LaneEnd,
+};
+
+/// A narrower column breaks most lines of a story.
+const COLUMN_WIDTH: f32 = 200.0;
+
+/// One column per lane.
+pub fn show(ui: &mut Ui, run: &RunState) {
+    ui.horizontal(|ui| {
+        ui.strong("Text of each lane").on_hover_text(
+            "What each lane generated. The first token that is not the first lane's is marked; from there on the two \
+             write different texts",
+        );
+        if run.facts.as_ref().is_some_and(|facts| facts.is_random) {
+            ui.label(RichText::new(RANDOM_WEIGHTS).color(theme::WARNING.on(ui.visuals())));
+        }
+    });
+    #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
+    let width = (COLUMN_WIDTH * run.lanes.len() as f32).max(ui.available_width());
+    ScrollArea::horizontal().auto_shrink([false, false]).show(ui, |ui| {
+        ui.set_width(width);
+        ui.columns(run.lanes.len(), |columns| {
+            for (index, (ui, lane)) in columns.iter_mut().zip(&run.lanes).enumerate() {
+                column(ui, run, index, lane);
+            }
+        });
+    });
+}
+
+fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
+    ui.horizontal(|ui| theme::lane_name(ui, index, &lane.name));
+    caption(ui, run, index, lane);
+    ScrollArea::vertical().id_salt(index).auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
+            let (before, token, after) = lane.text_parts();
+            let last_line = run.prompt.rsplit('\n').find(|line| !line.is_empty()).unwrap_or_default();
+            ui.label(RichText::new(last_line).weak()).on_hover_text("The end of the prompt");
+            ui.label(before);
+            if let Some(at) = lane.first_divergence {
+                // A token without a visible character is still to be seen.
+                let token = if token.trim().is_empty() { "\u{b7}" } else { token };
+                ui.label(RichText::new(token).strong().background_color(theme::DIVERGENCE.on(ui.visuals())))
+                    .on_hover_text(format!("first divergence at token {at}"));
+            }
+            ui.label(after);
+        });
+        if let Some(LaneEnd::Failed(error)) = &lane.end {
+            ui.label(RichText::new(error).color(theme::ERROR.on(ui.visuals())));
+        }
+    });
+}
+
+fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
+    let end = match &lane.end {
+        None => "",
+        Some(LaneEnd::Finished) => "finished; ",
+        Some(LaneEnd::EndOfText) => "end of text; ",
+        Some(LaneEnd::Failed(_)) => "stopped by an error; ",
+    };
+    let visuals = ui.visuals();
+    let (text, color) = match (index, lane.first_divergence) {
+        (0, _) => (format!("{end}others are compared with it"), visuals.weak_text_color()),
+        (_, Some(at)) => (format!("{end}first divergence at token {at}"), theme::ERROR.on(visuals)),
+        (_, None) if lane.agreed == 0 => (end.trim_end_matches("; ").to_owned(), visuals.weak_text_color()),
+        (_, None) => (format!("{end}same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),
+    };
+    ui.label(RichText::new(text).small().color(color));
+}
