@@ -74,7 +74,9 @@ impl Options {
 /// Why there is no window, or no picture of it.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("no window can be opened: {0}. `kvlab --help` lists what runs without one")]
+    #[error("there is no display to open a window on; `kvlab --help` lists what runs without one")]
+    NoDisplay,
+    #[error("no window can be opened ({0}); `kvlab --help` lists what runs without one")]
     Window(String),
     #[error("no picture was written to {}: {reason}", path.display())]
     Screenshot { path: PathBuf, reason: String },
@@ -85,6 +87,9 @@ pub enum AppError {
 /// # Errors
 /// [`AppError`]
 pub fn run(options: Options) -> Result<(), AppError> {
+    if !has_display() {
+        return Err(AppError::NoDisplay);
+    }
     let viewport = egui::ViewportBuilder::default()
         .with_title("kvlab")
         .with_app_id("kvlab")
@@ -106,4 +111,10 @@ pub fn run(options: Options) -> Result<(), AppError> {
             Err(AppError::Screenshot { path, reason: "the window was closed before its run was over".into() })
         }
     }
+}
+
+/// Elsewhere than on X11 and Wayland there always is one.
+fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_os = "macos"))) || ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].into_iter().any(set)
 }

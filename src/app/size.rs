@@ -43,9 +43,14 @@ mod tests {
 
     #[test]
     fn units_are_binary_or_decimal() {
-        for (text, bytes) in
-            [("512", 512), ("1B", 1), ("2 KB", 2_000), ("2KiB", 2_048), ("1.5MiB", 1_572_864), (" 3 gb ", 3_000_000_000)]
-        {
+        for (text, bytes) in [
+            ("512", 512),
+            ("1B", 1),
+            ("2 KB", 2_000),
+            ("2KiB", 2_048),
+            ("1.5MiB", 1_572_864),
+            (" 3 gb ", 3_000_000_000),
+        ] {
             assert_eq!(parse_size(text), Ok(bytes), "{text}");
         }
     }

@@ -66,6 +66,8 @@ pub struct LaneState {
     /// Length of `text` after each token.
     text_ends: Vec<usize>,
     pub end: Option<LaneEnd>,
+    /// Left out of the plots by a person.
+    pub is_hidden: bool,
     /// Tokens that were compared with the first lane's and are the same.
     pub agreed: usize,
     /// The first token that is not the first lane's, counted from 0.
@@ -116,8 +118,11 @@ impl RunState {
         }
     }
 
-    /// Ends the run with a message.
+    /// Ends the run with a message. A run that never began leaves no lanes behind.
     pub fn fail(&mut self, message: String) {
+        if self.facts.is_none() && self.progress() == 0 {
+            self.lanes.clear();
+        }
         self.phase = Phase::Failed;
         self.error = Some(message);
     }
@@ -132,6 +137,11 @@ impl RunState {
         for lane in others {
             lane.compare(&first.records);
         }
+    }
+
+    /// The lanes to plot, with their numbers.
+    pub fn shown_lanes(&self) -> impl Iterator<Item = (usize, &LaneState)> {
+        self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_hidden)
     }
 
     /// Tokens that every lane has that still runs; those of the longest lane once none does.
@@ -157,6 +167,7 @@ impl LaneState {
             text: String::new(),
             text_ends: vec![],
             end: None,
+            is_hidden: false,
             agreed: 0,
             first_divergence: None,
         }

@@ -106,6 +106,9 @@ fn a_failure_keeps_what_was_generated() {
 #[test]
 fn an_event_of_a_lane_that_does_not_exist_is_ignored() {
     let mut run = run();
-    run.apply(Event { run: 7, what: What::Lane(LaneEvent::Token { lane: 9, record: record(0, 1, 1.0), text: "x".into() }) });
+    run.apply(Event {
+        run: 7,
+        what: What::Lane(LaneEvent::Token { lane: 9, record: record(0, 1, 1.0), text: "x".into() }),
+    });
     assert_eq!(run.progress(), 0);
 }

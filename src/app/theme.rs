@@ -47,11 +47,17 @@ pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {
     LANES[lane % LANES.len()].on(visuals)
 }
 
+/// Lines that help the eye and stay behind the data.
+#[must_use]
+pub fn grid_color(visuals: &Visuals) -> Color32 {
+    visuals.weak_text_color().gamma_multiply(0.45)
+}
+
 /// Sizes that can be read from the back of a room; Ctrl and + or - change them all.
 pub fn install(ctx: &Context) {
     ctx.all_styles_mut(|style| {
         let sizes = [
-            (TextStyle::Small, 12.0, FontFamily::Proportional),
+            (TextStyle::Small, 13.0, FontFamily::Proportional),
             (TextStyle::Body, 15.0, FontFamily::Proportional),
             (TextStyle::Button, 15.0, FontFamily::Proportional),
             (TextStyle::Heading, 19.0, FontFamily::Proportional),
@@ -66,20 +72,13 @@ pub fn install(ctx: &Context) {
         style.visuals.override_text_color = Some(Color32::from_rgb(226, 228, 232));
     });
     ctx.style_mut_of(Theme::Light, |style| {
-        style.visuals.panel_fill = Color32::from_rgb(250, 250, 251);
+        style.visuals.panel_fill = Color32::from_rgb(240, 241, 243);
         style.visuals.override_text_color = Some(Color32::from_rgb(24, 26, 30));
     });
 }
 
-/// A square in the colour of a lane.
-pub fn swatch(ui: &mut Ui, lane: usize) {
-    let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(12.0), egui::Sense::hover());
-    ui.painter().rect_filled(rect, 2.0, lane_color(lane, ui.visuals()));
-}
-
 /// The name of a lane in its colour.
 pub fn lane_name(ui: &mut Ui, lane: usize, name: &str) -> egui::Response {
-    swatch(ui, lane);
     let text = egui::RichText::new(name).strong().color(lane_color(lane, ui.visuals()));
     ui.add(egui::Label::new(text).wrap_mode(egui::TextWrapMode::Extend))
 }

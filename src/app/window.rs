@@ -155,7 +155,8 @@ impl App {
         if let Some(error) = &self.run.error {
             Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error).or(action));
         }
-        Panel::left("controls").default_size(300.0).size_range(270.0..=440.0).show(ui, |ui| {
+        let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
+        Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
             action = panels::controls::show(ui, &mut self.form, &self.run.phase).or(action);
         });
         egui::CentralPanel::default().show(ui, |ui| {
@@ -163,8 +164,9 @@ impl App {
                 panels::status::welcome(ui);
                 return;
             }
-            Panel::top("summary").show(ui, |ui| summary::show(ui, &self.run));
-            Panel::bottom("text").resizable(true).default_size(230.0).size_range(110.0..=600.0).show(ui, |ui| {
+            Panel::top("summary").show(ui, |ui| summary::show(ui, &mut self.run));
+            let height = (ui.available_height() * 0.36).clamp(120.0, 260.0);
+            Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
                 text::show(ui, &self.run);
             });
             egui::CentralPanel::default().show(ui, |ui| {

@@ -74,7 +74,10 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// Tensors of the model that are in memory.
-    Loading { done: usize, all: usize },
+    Loading {
+        done: usize,
+        all: usize,
+    },
     /// The model is loaded and every lane's cache is built.
     Ready(Box<Facts>),
     Lane(LaneEvent),

@@ -4,6 +4,14 @@
 //! every edge without gaps or overlaps; colours blend premultiplied, in gamma space, as egui's own
 //! renderers do.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "the rasteriser counts pixels"
+)]
+
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use egui::{
@@ -75,9 +83,8 @@ impl Raster {
             }
         }
         let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
-        let pixels = frame.iter().map(|[r, g, b, a]| {
-            Color32::from_rgba_premultiplied(byte(*r), byte(*g), byte(*b), byte(*a))
-        });
+        let pixels =
+            frame.iter().map(|[r, g, b, a]| Color32::from_rgba_premultiplied(byte(*r), byte(*g), byte(*b), byte(*a)));
         ColorImage::new(size, pixels.collect())
     }
 }

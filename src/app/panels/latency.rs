@@ -1,12 +1,13 @@
 //! What each token of each lane took.
 
 use egui::{Role, Ui, WidgetInfo};
-use egui_plot::{Corner, GridInput, GridMark, HoverPosition, Legend, Line, Plot, PlotPoints};
+use egui_plot::{GridMark, HoverPosition, Line, Plot, PlotPoints};
 
 use crate::app::{
     decimate::decimate,
+    panels::axes,
     state::{LaneState, RunState},
-    theme::lane_color,
+    theme::{self, lane_color},
     units::{axis_millis, to_x},
 };
 
@@ -18,7 +19,7 @@ pub struct View {
 
 const HELP: &str = "The time of each decode step as its caller sees it: the forward pass and the sampling of one \
     token (inter-token latency). Token 0 comes from the prefill, which runs over the whole prompt: its time is the \
-    TTFT in the table.\nDrag moves, Ctrl and the wheel zoom, a double click fits again.";
+    TTFT in the table. A square in the table hides its lane.\nDrag moves, Ctrl and the wheel zoom, a double click fits again.";
 /// Nothing is faster; it also keeps the logarithm finite.
 const MIN_MILLIS: f64 = 1e-6;
 
@@ -33,19 +34,20 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in pixels")]
     let columns = (ui.available_width() * ui.ctx().pixels_per_point()) as usize;
     let mut plot = Plot::new(("latency", run.id, is_log))
-        .legend(Legend::default().position(Corner::LeftTop).follow_insertion_order(true))
         .x_axis_label("generated token")
         .y_axis_label("time per token")
         .y_axis_min_width(56.0)
-        .x_axis_formatter(|mark, _| whole(mark.value))
+        .x_grid_spacer(axes::tokens)
+        .x_axis_formatter(|mark, _| token_label(mark))
         .y_axis_formatter(move |mark, _| y_label(mark, is_log))
         .label_formatter(move |at| hover(at, is_log))
         .allow_scroll(false)
+        .grid_color(theme::grid_color(ui.visuals()))
         .include_x(1.0)
         .include_x(to_x(run.tokens.saturating_sub(1).max(2)));
-    plot = if is_log { plot.y_grid_spacer(log_marks) } else { plot.include_y(0.0) };
+    plot = if is_log { plot.y_grid_spacer(axes::decades) } else { plot.y_grid_spacer(axes::millis).include_y(0.0) };
     let response = plot.show(ui, |plot| {
-        for (index, lane) in run.lanes.iter().enumerate() {
+        for (index, lane) in run.shown_lanes() {
             let points = decimate(points(lane, is_log), columns);
             let color = lane_color(index, &plot.ctx().global_style().visuals);
             plot.line(Line::new(lane.name.clone(), PlotPoints::from(points)).color(color).width(2.0).id(index));
@@ -75,8 +77,9 @@ fn y_label(mark: GridMark, is_log: bool) -> String {
     if mark.step_size > 0.2 { axis_millis(10_f64.powf(mark.value)) } else { String::new() }
 }
 
-fn whole(value: f64) -> String {
-    if value >= 0.0 && value.fract().abs() < 1e-9 { format!("{value:.0}") } else { String::new() }
+/// A token's number, as every x axis shows it.
+pub(super) fn token_label(mark: GridMark) -> String {
+    if mark.value < 0.0 { String::new() } else { format!("{:.0}", mark.value) }
 }
 
 fn hover(at: &HoverPosition<'_>, is_log: bool) -> Option<String> {
@@ -85,35 +88,15 @@ fn hover(at: &HoverPosition<'_>, is_log: bool) -> Option<String> {
     Some(format!("{plot_name}\ntoken {:.0}: {millis:.3} ms", position.x))
 }
 
-/// Marks at 1, 2, .. 9 of every decade in sight.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
-fn log_marks(input: GridInput) -> Vec<GridMark> {
-    let (low, high) = (input.bounds.0.floor().clamp(-9.0, 9.0), input.bounds.1.ceil().clamp(-9.0, 9.0));
-    let mut marks = vec![];
-    let mut decade = low;
-    while decade <= high {
-        for digit in 1..=9_u8 {
-            let step_size = match digit {
-                1 => 1.0,
-                2 | 5 => 0.3,
-                _ => 0.1,
-            };
-            marks.push(GridMark { value: decade + f64::from(digit).log10(), step_size });
-        }
-        decade += 1.0;
-    }
-    marks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn log_marks_are_labelled_at_1_2_and_5() {
-        let marks = log_marks(GridInput { bounds: (0.1, 0.9), base_step_size: 0.01 });
+        let marks = axes::decades(egui_plot::GridInput { bounds: (0.0, 1.0), base_step_size: 0.01 });
         let labels: Vec<String> = marks.into_iter().map(|m| y_label(m, true)).filter(|l| !l.is_empty()).collect();
-        assert_eq!(labels, ["1 ms", "2 ms", "5 ms", "10 ms", "20 ms", "50 ms"]);
+        assert_eq!(labels, ["1 ms", "2 ms", "5 ms", "10 ms"]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use egui_plot::{HoverPosition, Line, LineStyle, Plot, PlotPoints};
 use crate::{
     app::{
         decimate::decimate,
+        panels::{axes, latency::token_label},
         state::RunState,
-        theme::lane_color,
+        theme::{self, lane_color},
         units::{to_mebibytes, to_x},
     },
     engine::StepRecord,
@@ -66,8 +67,9 @@ impl Series {
         match self {
             Self::Used | Self::Copied => LineStyle::Solid,
             Self::Reserved => LineStyle::dashed_loose(),
-            Self::Held => LineStyle::dotted_loose(),
-            Self::Formula => LineStyle::dotted_dense(),
+            Self::Held => LineStyle::dashed_dense(),
+            // Beads: where a cache takes what the formula says, they sit on its line.
+            Self::Formula => LineStyle::dotted_loose(),
         }
     }
 
@@ -95,10 +97,10 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     let levels: Vec<Series> = Series::ALL.into_iter().filter(|s| *s != Series::Copied && shown(s)).collect();
     let draws_copies = shown(&Series::Copied) && run.has_copied();
     let height = ui.available_height();
-    let level_height = if draws_copies { (height * 0.6).max(80.0) } else { height };
-    plot(ui, run, "memory", &levels, level_height);
+    let level_height = if draws_copies { (height * 0.55).max(60.0) } else { height };
+    plot(ui, run, "memory", &levels, level_height, !draws_copies);
     if draws_copies {
-        plot(ui, run, "copied", &[Series::Copied], ui.available_height());
+        plot(ui, run, "copied", &[Series::Copied], ui.available_height(), true);
     }
 }
 
@@ -110,43 +112,54 @@ fn sample(ui: &mut Ui, series: Series) {
     let shapes = match series.style() {
         LineStyle::Solid => vec![egui::Shape::line_segment(ends, stroke)],
         LineStyle::Dashed { length } => egui::Shape::dashed_line(&ends, stroke, length * 0.6, length * 0.4),
-        LineStyle::Dotted { spacing } => egui::Shape::dotted_line(&ends, stroke.color, spacing * 0.9, 1.2),
+        LineStyle::Dotted { spacing } => egui::Shape::dotted_line(&ends, stroke.color, spacing * 0.8, 2.0),
     };
     ui.painter().extend(shapes);
     response.on_hover_text(series.help());
 }
 
-fn plot(ui: &mut Ui, run: &RunState, name: &'static str, series: &[Series], height: f32) {
+fn plot(ui: &mut Ui, run: &RunState, name: &'static str, series: &[Series], height: f32, has_x_label: bool) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in pixels")]
     let columns = (ui.available_width() * ui.ctx().pixels_per_point()) as usize;
-    let response = Plot::new((name, run.id))
+    let mut plot = Plot::new((name, run.id))
         .height(height)
-        .x_axis_label("generated token")
-        .y_axis_label(if name == "copied" { "copied since the start" } else { "memory" })
+        .y_axis_label(name)
         .y_axis_min_width(64.0)
-        .x_axis_formatter(|mark, _| if mark.value.fract() == 0.0 { format!("{:.0}", mark.value) } else { String::new() })
+        .x_grid_spacer(axes::tokens)
+        .y_grid_spacer(axes::mebibytes)
+        .x_axis_formatter(|mark, _| token_label(mark))
         .y_axis_formatter(|mark, _| axis_mebibytes(mark.value))
         .label_formatter(hover)
         .allow_scroll(false)
+        .grid_color(theme::grid_color(ui.visuals()))
         .include_x(0.0)
         .include_x(to_x(run.tokens.saturating_sub(1).max(1)))
-        .include_y(0.0)
-        .show(ui, |plot| {
-            for (index, lane) in run.lanes.iter().enumerate() {
-                for series in series {
-                    let points = lane.records.iter().map(|r| [to_x(r.step), to_mebibytes(series.bytes(r))]).collect();
-                    let color = lane_color(index, &plot.ctx().global_style().visuals);
-                    let line = Line::new(
-                        format!("{}, {}", lane.name, series.name()),
-                        PlotPoints::from(decimate(points, columns)),
-                    );
-                    plot.line(line.color(color).style(series.style()).width(2.0).id((index, series.name())));
-                }
+        .include_y(0.0);
+    if has_x_label {
+        plot = plot.x_axis_label("generated token");
+    }
+    let response = plot.show(ui, |plot| {
+        for (index, lane) in run.shown_lanes() {
+            for series in series {
+                let points = lane.records.iter().map(|r| [to_x(r.step), to_mebibytes(series.bytes(r))]).collect();
+                let color = lane_color(index, &plot.ctx().global_style().visuals);
+                let line =
+                    Line::new(format!("{}, {}", lane.name, series.name()), PlotPoints::from(decimate(points, columns)));
+                let width = if *series == Series::Formula { 2.0 } else { width(index, run.lanes.len()) };
+                plot.line(line.color(color).style(series.style()).width(width).id((index, series.name())));
             }
-        });
+        }
+    });
     let names: Vec<&str> = series.iter().map(|series| series.name()).collect();
     let name = format!("{name} plot: {}", names.join(", "));
     response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
+}
+
+/// Caches often take exactly the same; earlier lanes are wider, so that they show behind later ones.
+fn width(index: usize, lanes: usize) -> f32 {
+    #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
+    let behind = lanes.saturating_sub(index + 1) as f32;
+    (1.6 + 1.1 * behind).min(4.9)
 }
 
 fn axis_mebibytes(value: f64) -> String {

@@ -29,7 +29,8 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             theme_button(ui);
             if let Some(facts) = &run.facts {
-                ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate()).on_hover_text(details(facts));
+                ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate())
+                    .on_hover_text(details(facts));
                 if facts.is_random {
                     ui.label(RichText::new(RANDOM_WEIGHTS).strong().color(theme::WARNING.on(ui.visuals())));
                 }
@@ -41,13 +42,11 @@ pub fn show(ui: &mut Ui, run: &RunState) {
 /// An error in full, until it is dismissed or the next run begins.
 pub fn error(ui: &mut Ui, message: &str) -> Option<Action> {
     let mut action = None;
-    ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(message).strong().color(theme::ERROR.on(ui.visuals())));
         if ui.button("Dismiss").clicked() {
             action = Some(Action::Dismiss);
         }
-        ui.with_layout(Layout::left_to_right(Align::Min).with_main_wrap(true), |ui| {
-            ui.label(RichText::new(message).strong().color(theme::ERROR.on(ui.visuals())));
-        });
     });
     action
 }
@@ -75,6 +74,7 @@ pub fn phase(run: &RunState) -> String {
         Phase::Paused => format!("paused: {tokens}"),
         Phase::Finished => format!("finished: {tokens}"),
         Phase::Cancelled => format!("cancelled: {tokens}"),
+        Phase::Failed if run.lanes.is_empty() => "failed".into(),
         Phase::Failed => format!("failed: {tokens}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What each lane wrote, and where it first differs from the first lane.
 
-use egui::{RichText, ScrollArea, Ui, vec2};
+use egui::{Align, Button, CursorIcon, Label, RichText, ScrollArea, Ui, vec2};
 
 use crate::{
     app::{
@@ -38,8 +38,8 @@ pub fn show(ui: &mut Ui, run: &RunState) {
 }
 
 fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
-    ui.horizontal(|ui| theme::lane_name(ui, index, &lane.name));
-    caption(ui, run, index, lane);
+    theme::lane_name(ui, index, &lane.name);
+    let seek = caption(ui, run, index, lane);
     ScrollArea::vertical().id_salt(index).auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
@@ -50,30 +50,44 @@ fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
             if let Some(at) = lane.first_divergence {
                 // A token without a visible character is still to be seen.
                 let token = if token.trim().is_empty() { "\u{b7}" } else { token };
-                ui.label(RichText::new(token).strong().background_color(theme::DIVERGENCE.on(ui.visuals())))
-                    .on_hover_text(format!("first divergence at token {at}"));
+                let mark = RichText::new(token).strong().background_color(theme::DIVERGENCE.on(ui.visuals()));
+                let mark = ui.label(mark).on_hover_text(format!("first divergence at token {at}"));
+                if seek {
+                    mark.scroll_to_me(Some(Align::Center));
+                }
             }
             ui.label(after);
         });
-        if let Some(LaneEnd::Failed(error)) = &lane.end {
-            ui.label(RichText::new(error).color(theme::ERROR.on(ui.visuals())));
-        }
+        end(ui, lane);
     });
 }
 
-fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
-    let end = match &lane.end {
-        None => "",
-        Some(LaneEnd::Finished) => "finished; ",
-        Some(LaneEnd::EndOfText) => "end of text; ",
-        Some(LaneEnd::Failed(_)) => "stopped by an error; ",
+fn end(ui: &mut Ui, lane: &LaneState) {
+    let weak = ui.visuals().weak_text_color();
+    let (text, color) = match &lane.end {
+        None => return,
+        Some(LaneEnd::Finished) => ("(all tokens generated)", weak),
+        Some(LaneEnd::EndOfText) => ("(end of text)", weak),
+        Some(LaneEnd::Failed(error)) => (error.as_str(), theme::ERROR.on(ui.visuals())),
     };
+    ui.add(Label::new(RichText::new(text).small().color(color)).halign(Align::LEFT).wrap());
+}
+
+/// How the lane compares with the first; true when it was clicked to see the divergence.
+fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> bool {
     let visuals = ui.visuals();
     let (text, color) = match (index, lane.first_divergence) {
-        (0, _) => (format!("{end}others are compared with it"), visuals.weak_text_color()),
-        (_, Some(at)) => (format!("{end}first divergence at token {at}"), theme::ERROR.on(visuals)),
-        (_, None) if lane.agreed == 0 => (end.trim_end_matches("; ").to_owned(), visuals.weak_text_color()),
-        (_, None) => (format!("{end}same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),
+        (0, _) => ("the others are compared with it".to_owned(), visuals.weak_text_color()),
+        (_, Some(at)) => (format!("first divergence at token {at}"), theme::ERROR.on(visuals)),
+        (_, None) if lane.agreed == 0 => (String::new(), visuals.weak_text_color()),
+        (_, None) => (format!("same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),
     };
-    ui.label(RichText::new(text).small().color(color));
+    let text = RichText::new(text).small().color(color);
+    if let (1.., Some(_)) = (index, lane.first_divergence) {
+        let button = ui.add(Button::new(text).frame(false).small().truncate());
+        button.on_hover_cursor(CursorIcon::PointingHand).on_hover_text("Click to see the token").clicked()
+    } else {
+        ui.add(Label::new(text).truncate());
+        false
+    }
 }
