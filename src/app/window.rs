@@ -84,7 +84,11 @@ impl App {
         };
         let id = self.next_run;
         self.next_run += 1;
-        self.run = RunState::new(id, &settings.lanes, settings.tokens, settings.prompt.clone());
+        let mut run = RunState::new(id, &settings.lanes, settings.tokens, settings.prompt.clone());
+        for lane in &mut run.lanes {
+            lane.is_hidden = self.run.lanes.iter().any(|old| old.is_hidden && old.name == lane.name);
+        }
+        self.run = run;
         self.tell(|worker| worker.start(id, settings, pace));
     }
 

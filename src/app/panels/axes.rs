@@ -63,7 +63,8 @@ fn even(input: &GridInput, step_size: f64) -> Vec<GridMark> {
         return vec![];
     }
     let mut marks = vec![];
-    let mut value = (low / step_size).ceil() * step_size;
+    // Adding 0 turns -0 into 0, which would be labelled with its sign.
+    let mut value = (low / step_size).ceil() * step_size + 0.0;
     while value <= high && marks.len() < MAX_MARKS {
         marks.push(GridMark { value, step_size });
         value += step_size;
@@ -87,7 +88,9 @@ mod tests {
     fn steps_are_round_and_labels_have_room() {
         assert_eq!(values(tokens(input(0.0, 199.0, 400.0))), [0.0, 50.0, 100.0, 150.0]);
         assert_eq!(values(tokens(input(0.0, 3.0, 400.0))), [0.0, 1.0, 2.0, 3.0], "no half tokens");
-        assert_eq!(values(millis(input(-0.5, 9.0, 150.0))), [0.0, 5.0]);
+        let marks = millis(input(-0.5, 9.0, 150.0));
+        assert!(marks[0].value.is_sign_positive(), "no label is -0");
+        assert_eq!(values(marks), [0.0, 5.0]);
         assert_eq!(values(mebibytes(input(0.0, 6.0, 100.0))), [0.0, 4.0]);
         assert_eq!(values(mebibytes(input(0.0, 0.3, 200.0))), [0.0, 0.0625, 0.125, 0.1875, 0.25]);
     }

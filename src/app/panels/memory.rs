@@ -89,8 +89,10 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     ui.horizontal_wrapped(|ui| {
         ui.strong("Memory of each cache").on_hover_text("Counted from the cache's real allocations after each token");
         for (series, shown) in Series::ALL.into_iter().zip(&mut view.shown) {
-            ui.checkbox(shown, series.name()).on_hover_text(series.help());
-            sample(ui, series);
+            ui.horizontal(|ui| {
+                ui.checkbox(shown, series.name()).on_hover_text(series.help());
+                sample(ui, series);
+            });
         }
     });
     let shown = |series: &Series| view.shown[*series as usize];

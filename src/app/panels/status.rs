@@ -53,11 +53,11 @@ pub fn error(ui: &mut Ui, message: &str) -> Option<Action> {
 
 /// What stands where the plots will be.
 pub fn welcome(ui: &mut Ui) {
-    ui.centered_and_justified(|ui| {
-        ui.label(
-            "Press Run: one model continues one prompt in several lanes, each with another KV cache.\n\
-             What every token costs appears here while it happens.",
-        );
+    ui.vertical_centered(|ui| {
+        ui.add_space(ui.available_height() * 0.4);
+        ui.heading("Press Run");
+        ui.label("One model continues one prompt in several lanes, each with another KV cache.");
+        ui.label("What every token costs appears here while it happens.");
     });
 }
 

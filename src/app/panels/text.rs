@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A narrower column breaks most lines of a story.
-const COLUMN_WIDTH: f32 = 200.0;
+const COLUMN_WIDTH: f32 = 165.0;
 
 /// One column per lane.
 pub fn show(ui: &mut Ui, run: &RunState) {
