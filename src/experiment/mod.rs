@@ -193,11 +193,18 @@ impl Experiment {
         Ok(None)
     }
 
+    /// Lanes that have ended get no turns, or the end of a round would not show when they come last.
     fn next_turn(&mut self) {
-        self.turns += 1;
-        if self.turns == self.lanes.len() {
-            self.turns = 0;
-            self.round += 1;
+        loop {
+            self.turns += 1;
+            if self.turns == self.lanes.len() {
+                self.turns = 0;
+                self.round += 1;
+                return;
+            }
+            if self.lanes[(self.round + self.turns) % self.lanes.len()].end.is_none() {
+                return;
+            }
         }
     }
 

@@ -1,0 +1,54 @@
+//! As many points as pixels: the smallest and the largest of each column, so that no spike is lost.
+
+/// Thins `points`, ordered by x, to at most four per column: the first, the extremes and the last.
+#[must_use]
+pub fn decimate(points: Vec<[f64; 2]>, columns: usize) -> Vec<[f64; 2]> {
+    let columns = columns.max(1);
+    if points.len() <= 4 * columns {
+        return points;
+    }
+    let per_column = points.len().div_ceil(columns);
+    let mut kept = Vec::with_capacity(4 * columns);
+    for column in points.chunks(per_column) {
+        let extreme = |better: fn(f64, f64) -> bool| {
+            (0..column.len()).fold(0, |best, i| if better(column[i][1], column[best][1]) { i } else { best })
+        };
+        let mut indices = [0, extreme(|a, b| a < b), extreme(|a, b| a > b), column.len() - 1];
+        indices.sort_unstable();
+        let mut last = None;
+        for index in indices {
+            if last != Some(index) {
+                kept.push(column[index]);
+                last = Some(index);
+            }
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(n: u32) -> Vec<[f64; 2]> {
+        (0..n).map(|i| [f64::from(i), f64::from(i % 7)]).collect()
+    }
+
+    #[test]
+    fn few_points_stay() {
+        assert_eq!(decimate(points(10), 100), points(10));
+        assert_eq!(decimate(vec![], 0), Vec::<[f64; 2]>::new());
+    }
+
+    #[test]
+    fn many_points_keep_spikes_ends_and_order() {
+        let mut many = points(10_000);
+        many[4_321][1] = 99.0;
+        many[7_001][1] = -99.0;
+        let kept = decimate(many.clone(), 100);
+        assert!(kept.len() <= 400, "{}", kept.len());
+        assert!(kept.contains(&[4_321.0, 99.0]) && kept.contains(&[7_001.0, -99.0]));
+        assert_eq!((kept.first(), kept.last()), (many.first(), many.last()));
+        assert!(kept.is_sorted_by(|a, b| a[0] < b[0]));
+    }
+}

@@ -1,0 +1,179 @@
+//! What a person fills in before a run, as typed; [`Form::check`] turns it into settings.
+
+use std::fmt;
+
+use crate::{
+    cache::{Lane, spec::parse_lanes},
+    engine::Sampling,
+    measure::machine::DeviceChoice,
+};
+
+use super::{size::parse_size, worker::RunSettings};
+
+/// The fields of the controls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Form {
+    pub model: String,
+    pub prompt: String,
+    pub lanes: String,
+    pub tokens: usize,
+    pub temperature: f64,
+    pub top_k: Optional<usize>,
+    pub top_p: Optional<f64>,
+    pub seed: u64,
+    pub prefill_chunk: Optional<usize>,
+    pub stop_at_eos: bool,
+    /// Empty: no limit.
+    pub cache_memory: String,
+    pub device: DeviceChoice,
+}
+
+/// A number with a switch: switched off it is ignored, and remembered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Optional<T> {
+    pub is_on: bool,
+    pub value: T,
+}
+
+impl<T: Copy> Optional<T> {
+    /// A number that is ignored until it is switched on.
+    #[must_use]
+    pub fn off(value: T) -> Self {
+        Self { is_on: false, value }
+    }
+
+    fn get(&self) -> Option<T> {
+        self.is_on.then_some(self.value)
+    }
+}
+
+/// What is wrong with which field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormErrors {
+    pub model: Option<String>,
+    pub prompt: Option<String>,
+    pub lanes: Option<String>,
+    pub sampling: Option<String>,
+    pub cache_memory: Option<String>,
+}
+
+impl fmt::Display for FormErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [&self.model, &self.prompt, &self.lanes, &self.sampling, &self.cache_memory];
+        let all: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
+        f.write_str(&all.join("; "))
+    }
+}
+
+/// Sets of lanes that make a point: `(name, lanes, the point)`.
+pub const PRESETS: [(&str, &str, &str); 4] = [
+    (
+        "Overview",
+        "none,contiguous,paged:16,paged:16+int8",
+        "No cache against three caches: what a cache saves, and what it costs",
+    ),
+    ("Layouts", "none,concat,contiguous,paged:16", "Where the rows live: who reserves ahead, who copies"),
+    ("Blocks", "paged:1,paged:16,paged:64,paged:256", "Small blocks waste nothing, large ones need a shorter table"),
+    ("Formats", "contiguous,contiguous+int8,paged:16,paged:16+int8", "Exact rows against 8-bit codes with a scale"),
+];
+
+impl Form {
+    /// # Errors
+    /// Every field that makes no sense.
+    pub fn check(&self) -> Result<RunSettings, FormErrors> {
+        let mut errors = FormErrors::default();
+        let model = keep_error(self.model.trim().parse().map_err(display), &mut errors.model);
+        let lanes = keep_error(check_lanes(&self.lanes), &mut errors.lanes);
+        let sampling = Sampling {
+            temperature: self.temperature,
+            top_k: self.top_k.get(),
+            top_p: self.top_p.get(),
+            seed: self.seed,
+        };
+        errors.sampling = sampling.check().err().map(display);
+        if self.prompt.is_empty() {
+            errors.prompt = Some("the prompt is empty; the model continues it, so write at least a word".into());
+        }
+        let limit = match self.cache_memory.trim() {
+            "" => Some(None),
+            text => keep_error(parse_size(text).map(Some), &mut errors.cache_memory),
+        };
+        match (model, lanes, limit) {
+            (Some(model), Some(lanes), Some(memory_limit_bytes)) if errors == FormErrors::default() => {
+                Ok(RunSettings {
+                    model,
+                    device: self.device,
+                    prompt: self.prompt.clone(),
+                    lanes,
+                    tokens: self.tokens,
+                    sampling,
+                    prefill_chunk: self.prefill_chunk.get(),
+                    stop_at_eos: self.stop_at_eos,
+                    memory_limit_bytes,
+                })
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+fn check_lanes(text: &str) -> Result<Vec<Lane>, String> {
+    let lanes = parse_lanes(text).map_err(display)?;
+    lanes.iter().try_for_each(Lane::check_built).map_err(display)?;
+    Ok(lanes)
+}
+
+fn keep_error<T>(result: Result<T, String>, error: &mut Option<String>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(message) => {
+            *error = Some(message);
+            None
+        }
+    }
+}
+
+fn display(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::Options;
+
+    #[test]
+    fn the_defaults_can_run() {
+        let settings = Options::default().form().check().expect("the window opens ready to run");
+        assert_eq!((settings.lanes.len(), settings.tokens, settings.memory_limit_bytes), (4, 200, None));
+    }
+
+    #[test]
+    fn presets_can_run() {
+        for (name, lanes, _) in PRESETS {
+            assert!(check_lanes(lanes).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let form = Form {
+            model: "gpt5".into(),
+            prompt: String::new(),
+            lanes: "paged:0".into(),
+            temperature: -1.0,
+            cache_memory: "a lot".into(),
+            ..Options::default().form()
+        };
+        let errors = form.check().expect_err("nothing in it is right");
+        let FormErrors { model, prompt, lanes, sampling, cache_memory } = errors;
+        assert!(model.is_some() && prompt.is_some() && lanes.is_some() && sampling.is_some() && cache_memory.is_some());
+    }
+
+    #[test]
+    fn a_lane_that_is_not_built_yet_says_so() {
+        let form = Form { lanes: "none,paged:32+kivi:2".into(), ..Options::default().form() };
+        let errors = form.check().expect_err("kivi is not built");
+        assert!(errors.lanes.is_some_and(|e| e.contains("not built yet")));
+    }
+}

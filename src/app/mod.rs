@@ -1,0 +1,120 @@
+//! The window: several lanes of one experiment, drawn while they run.
+//!
+//! [`worker`] owns the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
+//! person typed; neither knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! Every number shown comes from a record of the engine; the window measures nothing itself.
+
+mod decimate;
+pub mod form;
+pub mod panels;
+mod screenshot;
+mod size;
+pub mod state;
+pub mod theme;
+mod units;
+pub mod window;
+pub mod worker;
+
+use std::path::PathBuf;
+
+use crate::measure::machine::DeviceChoice;
+
+use form::{Form, Optional};
+pub use window::App;
+
+/// How the window opens.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub model: String,
+    pub prompt: String,
+    pub lanes: String,
+    pub tokens: usize,
+    pub device: DeviceChoice,
+    /// Starts a run at once.
+    pub autorun: bool,
+    /// Writes a picture of the window once its first run is over, and closes it.
+    pub screenshot: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            model: "story".into(),
+            prompt: "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum.\n\
+                     In the evening Mia took out her"
+                .into(),
+            lanes: form::PRESETS[0].1.into(),
+            tokens: 200,
+            device: DeviceChoice::Auto,
+            autorun: false,
+            screenshot: None,
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn form(&self) -> Form {
+        Form {
+            model: self.model.clone(),
+            prompt: self.prompt.clone(),
+            lanes: self.lanes.clone(),
+            tokens: self.tokens,
+            temperature: 0.0,
+            top_k: Optional::off(40),
+            top_p: Optional::off(0.9),
+            seed: 0,
+            prefill_chunk: Optional::off(64),
+            stop_at_eos: false,
+            cache_memory: String::new(),
+            device: self.device,
+        }
+    }
+}
+
+/// Why there is no window, or no picture of it.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error("there is no display to open a window on; `kvlab --help` lists what runs without one")]
+    NoDisplay,
+    #[error("no window can be opened ({0}); `kvlab --help` lists what runs without one")]
+    Window(String),
+    #[error("no picture was written to {}: {reason}", path.display())]
+    Screenshot { path: PathBuf, reason: String },
+}
+
+/// Opens the window and returns when it is closed.
+///
+/// # Errors
+/// [`AppError`]
+pub fn run(options: Options) -> Result<(), AppError> {
+    if !has_display() {
+        return Err(AppError::NoDisplay);
+    }
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("kvlab")
+        .with_app_id("kvlab")
+        .with_inner_size([1280.0, 800.0])
+        .with_min_inner_size([900.0, 600.0]);
+    let native = eframe::NativeOptions { viewport, renderer: eframe::Renderer::Glow, ..Default::default() };
+    let outcome = screenshot::Outcome::default();
+    let (path, for_app) = (options.screenshot.clone(), outcome.clone());
+    let create: eframe::AppCreator<'_> = Box::new(move |cc| {
+        let mut app = App::new(&cc.egui_ctx, &options)?;
+        app.report_screenshot_to(for_app);
+        Ok(Box::new(app))
+    });
+    eframe::run_native("kvlab", native, create).map_err(|e| AppError::Window(e.to_string()))?;
+    match (path, outcome.take()) {
+        (Some(_), Some(Ok(()))) | (None, _) => Ok(()),
+        (Some(path), Some(Err(reason))) => Err(AppError::Screenshot { path, reason }),
+        (Some(path), None) => {
+            Err(AppError::Screenshot { path, reason: "the window was closed before its run was over".into() })
+        }
+    }
+}
+
+/// Elsewhere than on X11 and Wayland there always is one.
+fn has_display() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    !cfg!(all(unix, not(target_os = "macos"))) || ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].into_iter().any(set)
+}

@@ -1,0 +1,9 @@
+//! One panel a file. Each draws a run or the form, and hands back what was pressed.
+
+pub mod axes;
+pub mod controls;
+pub mod latency;
+pub mod memory;
+pub mod status;
+pub mod summary;
+pub mod text;

@@ -1,0 +1,119 @@
+//! The bar on top: what runs where, how far it is, and what went wrong.
+
+use egui::{Align, Layout, ProgressBar, RichText, Theme, Ui};
+
+use crate::app::{
+    panels::controls::Action,
+    state::{Phase, RunState},
+    theme,
+    units::count,
+    worker::Facts,
+};
+
+/// What the window says about random weights, on top and above the text.
+pub const RANDOM_WEIGHTS: &str = "random weights: the text means nothing";
+
+/// The bar itself.
+pub fn show(ui: &mut Ui, run: &RunState) {
+    ui.horizontal(|ui| {
+        ui.heading("kvlab");
+        ui.separator();
+        ui.strong(phase(run));
+        if let Phase::Loading { done, all } = run.phase
+            && all > 0
+        {
+            #[expect(clippy::cast_precision_loss, reason = "a model has a few hundred tensors")]
+            let share = done as f32 / all as f32;
+            ui.add(ProgressBar::new(share).desired_width(120.0));
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            theme_button(ui);
+            if let Some(facts) = &run.facts {
+                ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate())
+                    .on_hover_text(details(facts));
+                if facts.is_random {
+                    ui.label(RichText::new(RANDOM_WEIGHTS).strong().color(theme::WARNING.on(ui.visuals())));
+                }
+            }
+        });
+    });
+}
+
+/// An error in full, until it is dismissed or the next run begins.
+pub fn error(ui: &mut Ui, message: &str) -> Option<Action> {
+    let mut action = None;
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(message).strong().color(theme::ERROR.on(ui.visuals())));
+        if ui.button("Dismiss").clicked() {
+            action = Some(Action::Dismiss);
+        }
+    });
+    action
+}
+
+/// What stands where the plots will be.
+pub fn welcome(ui: &mut Ui) {
+    ui.vertical_centered(|ui| {
+        ui.add_space(ui.available_height() * 0.4);
+        ui.heading("Press Run");
+        ui.label("One model continues one prompt in several lanes, each with another KV cache.");
+        ui.label("What every token costs appears here while it happens.");
+    });
+}
+
+/// Where a run stands, in words.
+#[must_use]
+pub fn phase(run: &RunState) -> String {
+    let tokens = format!("{} of {} tokens", run.progress(), run.tokens);
+    match run.phase {
+        Phase::Empty => "ready".into(),
+        Phase::Loading { all: 0, .. } => "starting".into(),
+        Phase::Loading { done, all } => format!("loading the model: {done} of {all} tensors"),
+        Phase::Running => format!("running: {tokens}"),
+        Phase::Pausing => format!("pausing: {tokens}"),
+        Phase::Paused => format!("paused: {tokens}"),
+        Phase::Finished => format!("finished: {tokens}"),
+        Phase::Cancelled => format!("cancelled: {tokens}"),
+        Phase::Failed if run.lanes.is_empty() => "failed".into(),
+        Phase::Failed => format!("failed: {tokens}"),
+    }
+}
+
+fn theme_button(ui: &mut Ui) {
+    let (name, other) = match ui.theme() {
+        Theme::Dark => ("Light theme", Theme::Light),
+        Theme::Light => ("Dark theme", Theme::Dark),
+    };
+    let help = "Light suits a projector in a bright room. Ctrl and + or - change the size of everything.";
+    if ui.button(name).on_hover_text(help).clicked() {
+        ui.ctx().set_theme(other);
+    }
+}
+
+fn describe(facts: &Facts) -> String {
+    let Facts { model, n_layer, n_embd, n_positions, device, threads, .. } = facts;
+    format!("{model}: {n_layer} layers of {n_embd}, context {n_positions}, on {device}, {threads} threads")
+}
+
+fn details(facts: &Facts) -> String {
+    let mut text = format!(
+        "model {}: {} weights, {} layers, {} heads, embedding {}, context {} tokens\nweights {}\nprompt of {} tokens\n\
+         {}, {} threads, device {}",
+        facts.model,
+        count(facts.n_params),
+        facts.n_layer,
+        facts.n_head,
+        facts.n_embd,
+        facts.n_positions,
+        facts.hash,
+        facts.prompt_tokens,
+        facts.cpu,
+        facts.threads,
+        facts.device,
+    );
+    if let Some(note) = &facts.device_note {
+        text.push_str("\nno CUDA: ");
+        text.push_str(note);
+    }
+    text
+}

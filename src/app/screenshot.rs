@@ -1,0 +1,93 @@
+//! A picture of the window, taken by the window.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use egui::{ColorImage, Context, ViewportCommand};
+use plotters::prelude::{BitMapBackend, DrawingBackend};
+
+/// Frames between the end of a run and its picture, so that every size has settled.
+const SETTLING_FRAMES: usize = 4;
+
+/// How the picture went; the window is gone when it is read.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome(Arc<Mutex<Option<Result<(), String>>>>);
+
+impl Outcome {
+    /// The outcome, if there is one yet.
+    pub fn take(&self) -> Option<Result<(), String>> {
+        self.0.lock().ok().and_then(|mut outcome| outcome.take())
+    }
+
+    fn set(&self, result: Result<(), String>) {
+        if let Ok(mut outcome) = self.0.lock() {
+            *outcome = Some(result);
+        }
+    }
+}
+
+/// A picture that is still to be taken.
+#[derive(Debug)]
+pub struct Screenshot {
+    path: PathBuf,
+    frames: usize,
+    pub outcome: Outcome,
+}
+
+impl Screenshot {
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, frames: 0, outcome: Outcome::default() }
+    }
+
+    /// Called in every frame after the run; takes the picture after a few and closes the window.
+    pub fn frame(&mut self, ctx: &Context) {
+        self.frames += 1;
+        if self.frames == SETTLING_FRAMES {
+            let (path, outcome, window) = (self.path.clone(), self.outcome.clone(), ctx.clone());
+            ctx.request_screenshot(move |image| {
+                outcome.set(write_png(&image, &path));
+                window.send_viewport_cmd(ViewportCommand::Close);
+                window.request_repaint();
+            });
+        }
+        if self.frames <= SETTLING_FRAMES {
+            ctx.request_repaint();
+        }
+    }
+}
+
+fn write_png(image: &ColorImage, path: &Path) -> Result<(), String> {
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        return Err("a picture of the window is a .png".into());
+    }
+    let too_large = |_| "the window is too large".to_owned();
+    let size = (u32::try_from(image.width()).map_err(too_large)?, u32::try_from(image.height()).map_err(too_large)?);
+    let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();
+    let mut png = BitMapBackend::new(path, size);
+    png.blit_bitmap((0, 0), size, &rgb).map_err(|e| e.to_string())?;
+    png.present().map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_png_holds_the_pixels() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("window.png");
+        let colors = [egui::Color32::RED, egui::Color32::GREEN, egui::Color32::BLUE, egui::Color32::WHITE];
+        write_png(&ColorImage::new([2, 2], colors.to_vec()), &path).expect("writable");
+        let read = image::open(&path).expect("a PNG").to_rgb8();
+        assert_eq!(read.as_raw(), &[255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255]);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let image = ColorImage::new([1, 1], vec![egui::Color32::RED]);
+        assert!(write_png(&image, Path::new("/nowhere/window.png")).is_err());
+        assert!(write_png(&image, Path::new("window.bmp")).is_err_and(|e| e.contains(".png")));
+    }
+}

@@ -1,0 +1,221 @@
+//! What the window knows about a run: fed by events, drawn by panels, and free of egui.
+
+use crate::{
+    cache::Lane,
+    engine::StepRecord,
+    experiment::{LaneEnd, LaneEvent},
+    measure::stats::percentile,
+};
+
+use super::worker::{Event, Facts, What};
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing was run, or it was reset.
+    #[default]
+    Empty,
+    Loading {
+        done: usize,
+        all: usize,
+    },
+    Running,
+    /// Pausing takes effect after the round under way.
+    Pausing,
+    Paused,
+    Finished,
+    Cancelled,
+    Failed,
+}
+
+impl Phase {
+    /// A run that can be cancelled.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        matches!(self, Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
+    }
+
+    /// A run that is over, however it ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Finished | Self::Cancelled | Self::Failed)
+    }
+}
+
+/// A run as the window shows it.
+#[derive(Clone, Debug, Default)]
+pub struct RunState {
+    pub id: u64,
+    pub phase: Phase,
+    pub facts: Option<Facts>,
+    pub lanes: Vec<LaneState>,
+    /// Tokens every lane is to generate.
+    pub tokens: usize,
+    pub prompt: String,
+    pub error: Option<String>,
+}
+
+/// One lane: its records, its text, and how it compares with the first lane.
+#[derive(Clone, Debug)]
+pub struct LaneState {
+    pub name: String,
+    /// True where the lane must produce what the model produces without a cache.
+    pub is_lossless: bool,
+    pub records: Vec<StepRecord>,
+    pub text: String,
+    /// Length of `text` after each token.
+    text_ends: Vec<usize>,
+    pub end: Option<LaneEnd>,
+    /// Left out of the plots by a person.
+    pub is_hidden: bool,
+    /// Tokens that were compared with the first lane's and are the same.
+    pub agreed: usize,
+    /// The first token that is not the first lane's, counted from 0.
+    pub first_divergence: Option<usize>,
+}
+
+/// Latency of one lane, in seconds; `None` until there is something to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LaneStats {
+    /// Time to first token: the prefill and the first sample.
+    pub ttft_secs: Option<f64>,
+    /// Time per output token after the first: (end to end - TTFT) / (n - 1).
+    pub tpot_secs: Option<f64>,
+    /// Inter-token latency, half of the tokens took at most this.
+    pub itl_p50_secs: Option<f64>,
+    /// Inter-token latency, 99 % of the tokens took at most this.
+    pub itl_p99_secs: Option<f64>,
+}
+
+impl RunState {
+    /// A run whose first event has not come yet.
+    #[must_use]
+    pub fn new(id: u64, lanes: &[Lane], tokens: usize, prompt: String) -> Self {
+        let lanes = lanes.iter().map(LaneState::new).collect();
+        Self { id, phase: Phase::Loading { done: 0, all: 0 }, lanes, tokens, prompt, ..Self::default() }
+    }
+
+    /// Takes an event in; those of other runs are too late and change nothing.
+    pub fn apply(&mut self, event: Event) {
+        if event.run != self.id || !self.phase.is_active() {
+            return;
+        }
+        match event.what {
+            What::Loading { done, all } => self.phase = Phase::Loading { done, all },
+            What::Ready(facts) => self.facts = Some(*facts),
+            What::Lane(LaneEvent::Token { lane, record, text }) => self.push_token(lane, record, &text),
+            What::Lane(LaneEvent::Ended { lane, end, text }) => {
+                if let Some(lane) = self.lanes.get_mut(lane) {
+                    lane.text.push_str(&text);
+                    lane.end = Some(end);
+                }
+            }
+            What::Running => self.phase = Phase::Running,
+            What::Paused => self.phase = Phase::Paused,
+            What::Finished => self.phase = Phase::Finished,
+            What::Cancelled => self.phase = Phase::Cancelled,
+            What::Failed(message) => self.fail(message),
+        }
+    }
+
+    /// Ends the run with a message. A run that never began leaves no lanes behind.
+    pub fn fail(&mut self, message: String) {
+        if self.facts.is_none() && self.progress() == 0 {
+            self.lanes.clear();
+        }
+        self.phase = Phase::Failed;
+        self.error = Some(message);
+    }
+
+    fn push_token(&mut self, index: usize, record: StepRecord, text: &str) {
+        let Some(lane) = self.lanes.get_mut(index) else { return };
+        lane.records.push(record);
+        lane.text.push_str(text);
+        lane.text_ends.push(lane.text.len());
+        let Some((first, others)) = self.lanes.split_first_mut() else { return };
+        first.agreed = first.records.len();
+        for lane in others {
+            lane.compare(&first.records);
+        }
+    }
+
+    /// The lanes to plot, with their numbers.
+    pub fn shown_lanes(&self) -> impl Iterator<Item = (usize, &LaneState)> {
+        self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_hidden)
+    }
+
+    /// Tokens that every lane has that still runs; those of the longest lane once none does.
+    #[must_use]
+    pub fn progress(&self) -> usize {
+        let live = self.lanes.iter().filter(|lane| lane.end.is_none()).map(|lane| lane.records.len()).min();
+        live.or_else(|| self.lanes.iter().map(|lane| lane.records.len()).max()).unwrap_or(0)
+    }
+
+    /// True once a lane has moved bytes that were already stored.
+    #[must_use]
+    pub fn has_copied(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.records.last().is_some_and(|record| record.copied_bytes > 0))
+    }
+}
+
+impl LaneState {
+    fn new(lane: &Lane) -> Self {
+        Self {
+            name: lane.to_string(),
+            is_lossless: lane.is_lossless(),
+            records: vec![],
+            text: String::new(),
+            text_ends: vec![],
+            end: None,
+            is_hidden: false,
+            agreed: 0,
+            first_divergence: None,
+        }
+    }
+
+    fn compare(&mut self, reference: &[StepRecord]) {
+        while self.first_divergence.is_none() && self.agreed < self.records.len().min(reference.len()) {
+            if self.records[self.agreed].token_id == reference[self.agreed].token_id {
+                self.agreed += 1;
+            } else {
+                self.first_divergence = Some(self.agreed);
+            }
+        }
+    }
+
+    /// The records of decode steps; the prefill is another kind of work and stands apart.
+    #[must_use]
+    pub fn decode(&self) -> &[StepRecord] {
+        self.records.get(1..).unwrap_or_default()
+    }
+
+    /// The text before the first diverging token, that token, and the text after it.
+    #[must_use]
+    pub fn text_parts(&self) -> (&str, &str, &str) {
+        let Some(at) = self.first_divergence else { return (&self.text, "", "") };
+        let start = at.checked_sub(1).and_then(|before| self.text_ends.get(before)).copied().unwrap_or(0);
+        // A token that ends inside a character shows with the token that completes it.
+        let ends = self.text_ends.get(at..).unwrap_or_default();
+        let end = ends.iter().copied().find(|end| *end > start).unwrap_or(self.text.len());
+        let (before, rest) = self.text.split_at_checked(start).unwrap_or((&self.text, ""));
+        let (token, after) = rest.split_at_checked(end - start).unwrap_or((rest, ""));
+        (before, token, after)
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> LaneStats {
+        let secs: Vec<f64> = self.decode().iter().map(|record| record.total_secs).collect();
+        #[expect(clippy::cast_precision_loss, reason = "far fewer tokens than 2^52")]
+        let n = secs.len() as f64;
+        LaneStats {
+            ttft_secs: self.records.first().map(|record| record.total_secs),
+            tpot_secs: (!secs.is_empty()).then(|| secs.iter().sum::<f64>() / n),
+            itl_p50_secs: percentile(&secs, 50.0),
+            itl_p99_secs: percentile(&secs, 99.0),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+//! Every colour and text size of the window, in one place.
+
+use egui::{Color32, Context, FontFamily, FontId, TextStyle, Theme, Ui, Visuals};
+
+/// A colour on a dark and on a light background.
+#[derive(Clone, Copy)]
+pub struct Tone {
+    dark: Color32,
+    light: Color32,
+}
+
+impl Tone {
+    const fn new(dark: [u8; 3], light: [u8; 3]) -> Self {
+        Self {
+            dark: Color32::from_rgb(dark[0], dark[1], dark[2]),
+            light: Color32::from_rgb(light[0], light[1], light[2]),
+        }
+    }
+
+    /// The colour in the present theme.
+    #[must_use]
+    pub fn on(self, visuals: &Visuals) -> Color32 {
+        if visuals.dark_mode { self.dark } else { self.light }
+    }
+}
+
+/// The first lanes get colours that also differ for people who tell red from green poorly.
+const LANES: [Tone; 8] = [
+    Tone::new([255, 145, 77], [194, 75, 8]),
+    Tone::new([92, 179, 255], [11, 99, 197]),
+    Tone::new([96, 214, 145], [16, 122, 66]),
+    Tone::new([208, 158, 255], [122, 40, 196]),
+    Tone::new([255, 214, 82], [138, 98, 0]),
+    Tone::new([255, 128, 172], [190, 24, 93]),
+    Tone::new([80, 218, 210], [9, 112, 110]),
+    Tone::new([190, 194, 200], [84, 88, 96]),
+];
+pub const ERROR: Tone = Tone::new([255, 120, 110], [186, 26, 26]);
+pub const WARNING: Tone = Tone::new([255, 200, 90], [145, 85, 0]);
+pub const SAME: Tone = Tone::new([130, 205, 150], [30, 110, 60]);
+/// Behind the first token that differs from the first lane's.
+pub const DIVERGENCE: Tone = Tone::new([150, 38, 52], [255, 196, 196]);
+
+/// The colour of a lane, wherever it is drawn.
+#[must_use]
+pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {
+    LANES[lane % LANES.len()].on(visuals)
+}
+
+/// Lines that help the eye and stay behind the data.
+#[must_use]
+pub fn grid_color(visuals: &Visuals) -> Color32 {
+    visuals.weak_text_color().gamma_multiply(0.45)
+}
+
+/// Sizes that can be read from the back of a room; Ctrl and + or - change them all.
+pub fn install(ctx: &Context) {
+    ctx.all_styles_mut(|style| {
+        let sizes = [
+            (TextStyle::Small, 13.0, FontFamily::Proportional),
+            (TextStyle::Body, 15.0, FontFamily::Proportional),
+            (TextStyle::Button, 15.0, FontFamily::Proportional),
+            (TextStyle::Heading, 19.0, FontFamily::Proportional),
+            (TextStyle::Monospace, 14.0, FontFamily::Monospace),
+        ];
+        style.text_styles = sizes.into_iter().map(|(name, size, family)| (name, FontId::new(size, family))).collect();
+        style.spacing.item_spacing = egui::vec2(8.0, 5.0);
+        style.spacing.button_padding = egui::vec2(8.0, 3.0);
+    });
+    ctx.style_mut_of(Theme::Dark, |style| {
+        style.visuals.panel_fill = Color32::from_rgb(24, 26, 31);
+        style.visuals.override_text_color = Some(Color32::from_rgb(226, 228, 232));
+    });
+    ctx.style_mut_of(Theme::Light, |style| {
+        style.visuals.panel_fill = Color32::from_rgb(240, 241, 243);
+        style.visuals.override_text_color = Some(Color32::from_rgb(24, 26, 30));
+    });
+}
+
+/// The name of a lane in its colour.
+pub fn lane_name(ui: &mut Ui, lane: usize, name: &str) -> egui::Response {
+    let text = egui::RichText::new(name).strong().color(lane_color(lane, ui.visuals()));
+    ui.add(egui::Label::new(text).wrap_mode(egui::TextWrapMode::Extend))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WCAG's relative luminance.
+    fn luminance(color: Color32) -> f32 {
+        let [r, g, b, _] = egui::Rgba::from(color).to_array();
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    #[test]
+    fn lanes_are_readable_and_differ_in_both_themes() {
+        let ctx = Context::default();
+        install(&ctx);
+        for theme in [Theme::Dark, Theme::Light] {
+            let visuals = ctx.style_of(theme).visuals.clone();
+            let ground = luminance(visuals.panel_fill);
+            for lane in 0..LANES.len() {
+                let color = luminance(lane_color(lane, &visuals));
+                let contrast = (color.max(ground) + 0.05) / (color.min(ground) + 0.05);
+                assert!(contrast >= 4.5, "lane {lane} in {theme:?}: contrast {contrast}");
+                assert!((0..lane).all(|other| lane_color(other, &visuals) != lane_color(lane, &visuals)));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::cache::spec::parse_lanes;
+
+/// Far more than any of these needs; only a hang reaches it.
+const WATCHDOG: Duration = Duration::from_mins(1);
+
+fn settings(tokens: usize) -> RunSettings {
+    RunSettings {
+        model: ModelSource::Story,
+        device: DeviceChoice::Cpu,
+        prompt: "Tom plays the drum.".into(),
+        lanes: parse_lanes("contiguous,paged:16").expect("lanes"),
+        tokens,
+        sampling: Sampling::GREEDY,
+        prefill_chunk: None,
+        stop_at_eos: false,
+        memory_limit_bytes: None,
+    }
+}
+
+/// Events up to the first that `stop` accepts.
+fn until(worker: &Worker, stop: impl Fn(&Event) -> bool) -> Vec<Event> {
+    let (started, mut events) = (Instant::now(), vec![]);
+    loop {
+        match worker.poll().expect("the engine lives") {
+            Some(event) => {
+                let last = stop(&event);
+                events.push(event);
+                if last {
+                    return events;
+                }
+            }
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+        assert!(started.elapsed() < WATCHDOG, "the engine hangs after {events:?}");
+    }
+}
+
+fn tokens(events: &[Event], lane: usize) -> usize {
+    events.iter().filter(|e| matches!(&e.what, What::Lane(LaneEvent::Token { lane: l, .. }) if *l == lane)).count()
+}
+
+#[test]
+fn a_run_reports_its_model_its_tokens_and_its_end() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(3, settings(5), Pace::Run).expect("idle");
+    let events = until(&worker, |e| e.what == What::Finished);
+    assert!(events.iter().all(|e| e.run == 3));
+    assert!(events.iter().any(|e| matches!(&e.what, What::Loading { done, all } if done == all)));
+    assert!(events.iter().any(|e| matches!(&e.what, What::Ready(facts) if facts.n_layer > 0 && !facts.is_random)));
+    assert_eq!((tokens(&events, 0), tokens(&events, 1)), (5, 5));
+}
+
+#[test]
+fn a_round_gives_every_lane_one_token_and_then_waits() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(5), Pace::OneRound).expect("idle");
+    let first = until(&worker, |e| e.what == What::Paused);
+    assert_eq!((tokens(&first, 0), tokens(&first, 1)), (1, 1));
+    worker.pace(Pace::OneRound).expect("paused");
+    let second = until(&worker, |e| e.what == What::Paused);
+    assert_eq!((tokens(&second, 0), tokens(&second, 1)), (1, 1));
+    worker.pace(Pace::Run).expect("paused");
+    let rest = until(&worker, |e| e.what == What::Finished);
+    assert_eq!((tokens(&rest, 0), tokens(&rest, 1)), (3, 3));
+}
+
+#[test]
+fn a_round_is_a_round_after_another_lane_has_failed() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    // 16 tokens of f32 fit, so the second lane runs full; int8 goes on.
+    let one_block = 2 * 4 * 192 * 4 * 16;
+    let settings = RunSettings {
+        lanes: parse_lanes("paged:16+int8,paged:16").expect("lanes"),
+        memory_limit_bytes: Some(one_block),
+        ..settings(30)
+    };
+    worker.start(1, settings, Pace::OneRound).expect("idle");
+    let mut failed = false;
+    for _ in 0..30 {
+        let round = until(&worker, |e| matches!(e.what, What::Paused | What::Finished));
+        assert_eq!(tokens(&round, 0), 1, "after the failure: {failed}");
+        failed |= round.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Ended { lane: 1, .. })));
+        worker.pace(Pace::OneRound).expect("paused");
+    }
+    assert!(failed, "the limit was meant to hold fewer tokens");
+}
+
+#[test]
+fn cancel_ends_a_long_run_and_the_model_stays() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(900), Pace::Run).expect("idle");
+    until(&worker, |e| matches!(e.what, What::Lane(_)));
+    worker.cancel().expect("running");
+    let events = until(&worker, |e| matches!(e.what, What::Cancelled | What::Finished));
+    assert_eq!(events.last().map(|e| &e.what), Some(&What::Cancelled));
+
+    worker.start(2, settings(2), Pace::Run).expect("idle");
+    let events = until(&worker, |e| e.what == What::Finished);
+    assert!(events.iter().all(|e| e.run == 2 && !matches!(e.what, What::Loading { .. })), "{events:?}");
+}
+
+#[test]
+fn a_start_replaces_the_run_under_way() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(900), Pace::Run).expect("idle");
+    until(&worker, |e| matches!(e.what, What::Lane(_)));
+    worker.start(2, settings(3), Pace::Run).expect("running");
+    let events = until(&worker, |e| e.run == 2 && e.what == What::Finished);
+    let of_second = events.iter().position(|e| e.run == 2).expect("finished");
+    assert!(events[of_second..].iter().all(|e| e.run == 2), "the first run spoke after the second began");
+}
+
+#[test]
+fn what_cannot_run_is_explained_and_the_next_run_works() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    let mut failure = |settings: RunSettings| {
+        worker.start(1, settings, Pace::Run).expect("idle");
+        let events = until(&worker, |e| matches!(e.what, What::Failed(_) | What::Finished));
+        match events.last().map(|e| e.what.clone()) {
+            Some(What::Failed(message)) => message,
+            other => format!("no failure but {other:?}"),
+        }
+    };
+    assert!(failure(settings(5_000)).contains("context"));
+    assert!(failure(RunSettings { prompt: String::new(), ..settings(2) }).contains("prompt is empty"));
+    assert!(failure(RunSettings { memory_limit_bytes: Some(1), ..settings(2) }).contains("memory limit"));
+    assert!(failure(RunSettings { model: ModelSource::Folder("/nowhere".into()), ..settings(2) }).contains("nowhere"));
+    assert!(failure(settings(2)).contains("no failure but Some(Finished)"));
+}
+
+#[test]
+fn loading_can_be_cancelled() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(2), Pace::Run).expect("idle");
+    worker.cancel().expect("loading");
+    let events = until(&worker, |e| matches!(e.what, What::Cancelled | What::Finished));
+    assert_eq!(events.last().map(|e| &e.what), Some(&What::Cancelled));
+    worker.start(2, settings(2), Pace::Run).expect("idle");
+    until(&worker, |e| e.run == 2 && e.what == What::Finished);
+}
+
+#[test]
+fn dropping_ends_the_thread_while_it_waits_for_room() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    // Nobody reads the events, so the engine soon waits for room in the channel.
+    worker.start(1, settings(900), Pace::Run).expect("idle");
+    std::thread::sleep(Duration::from_millis(300));
+    let started = Instant::now();
+    drop(worker);
+    assert!(started.elapsed() < WATCHDOG);
+}
+
+#[test]
+fn a_panic_is_an_error_and_the_engine_lives_on() {
+    let mut once = true;
+    let flag = std::sync::Mutex::new(move || std::mem::take(&mut once));
+    let panics = move || {
+        if flag.lock().is_ok_and(|mut first| first()) {
+            std::panic::resume_unwind(Box::new("planted"));
+        }
+    };
+    let mut worker = Worker::spawn(panics).expect("thread");
+    worker.start(1, settings(2), Pace::Run).expect("idle");
+    let events = until(&worker, |e| matches!(e.what, What::Failed(_) | What::Finished));
+    assert!(matches!(events.last().map(|e| &e.what), Some(What::Failed(message)) if message.contains("planted")));
+    worker.start(2, settings(2), Pace::Run).expect("idle");
+    until(&worker, |e| e.run == 2 && e.what == What::Finished);
+}
