@@ -298,6 +298,15 @@ fn keys_run_pause_and_step_unless_a_field_has_the_keyboard() {
 }
 
 #[test]
+fn the_space_bar_pauses_a_run_that_the_mouse_began() {
+    let mut window = window(&Options { tokens: 800, ..options() });
+    press(&mut window, "Run");
+    until(&mut window, "running", |app| app.run_state().progress() >= 1);
+    window.key_press(Key::Space);
+    until(&mut window, "paused", phase_is(Phase::Paused));
+}
+
+#[test]
 fn frames_come_while_the_engine_computes() {
     let mut window = window(&Options { tokens: 150, ..options() });
     press(&mut window, "Run");

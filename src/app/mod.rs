@@ -1,10 +1,11 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
-//! [`worker`] owns the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
+//! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
 //! person typed; neither knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 mod decimate;
+mod engine_thread;
 pub mod form;
 pub mod panels;
 mod screenshot;

@@ -120,7 +120,7 @@ impl RunState {
 
     /// Ends the run with a message. A run that never began leaves no lanes behind.
     pub fn fail(&mut self, message: String) {
-        if self.facts.is_none() && self.progress() == 0 {
+        if self.facts.is_none() && self.lanes.iter().all(|lane| lane.records.is_empty()) {
             self.lanes.clear();
         }
         self.phase = Phase::Failed;

@@ -26,11 +26,11 @@ impl Tone {
 
 /// The first lanes get colours that also differ for people who tell red from green poorly.
 const LANES: [Tone; 8] = [
-    Tone::new([255, 145, 77], [194, 75, 8]),
+    Tone::new([255, 145, 77], [178, 66, 4]),
     Tone::new([92, 179, 255], [11, 99, 197]),
     Tone::new([96, 214, 145], [16, 122, 66]),
     Tone::new([208, 158, 255], [122, 40, 196]),
-    Tone::new([255, 214, 82], [138, 98, 0]),
+    Tone::new([255, 214, 82], [124, 88, 0]),
     Tone::new([255, 128, 172], [190, 24, 93]),
     Tone::new([80, 218, 210], [9, 112, 110]),
     Tone::new([190, 194, 200], [84, 88, 96]),

@@ -1,6 +1,6 @@
 //! What each lane's cache takes, and what it copies.
 
-use egui::{Role, Stroke, Ui, WidgetInfo, vec2};
+use egui::{Align, Color32, Layout, Role, Stroke, TextStyle, Ui, WidgetInfo, vec2};
 use egui_plot::{HoverPosition, Line, LineStyle, Plot, PlotPoints};
 
 use crate::{
@@ -13,6 +13,10 @@ use crate::{
     },
     engine::StepRecord,
 };
+
+const SAMPLE_WIDTH: f32 = 26.0;
+/// A box and the gaps around a name.
+const SWITCH_WIDTH: f32 = 30.0;
 
 /// A quantity of every lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +93,11 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     ui.horizontal_wrapped(|ui| {
         ui.strong("Memory of each cache").on_hover_text("Counted from the cache's real allocations after each token");
         for (series, shown) in Series::ALL.into_iter().zip(&mut view.shown) {
-            ui.horizontal(|ui| {
+            // Both at once, or the line could wrap away from its switch.
+            let font = TextStyle::Button.resolve(ui.style());
+            let name = ui.painter().layout_no_wrap(series.name().into(), font, Color32::WHITE);
+            let size = vec2(name.size().x + SWITCH_WIDTH + SAMPLE_WIDTH, ui.spacing().interact_size.y);
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
                 ui.checkbox(shown, series.name()).on_hover_text(series.help());
                 sample(ui, series);
             });
@@ -108,7 +116,7 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
 
 /// How the line of a series looks, beside its switch.
 fn sample(ui: &mut Ui, series: Series) {
-    let (rect, response) = ui.allocate_exact_size(vec2(26.0, 12.0), egui::Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(vec2(SAMPLE_WIDTH, 12.0), egui::Sense::hover());
     let stroke = Stroke::new(2.0, ui.visuals().text_color());
     let ends = [rect.left_center(), rect.right_center()];
     let shapes = match series.style() {

@@ -77,7 +77,7 @@ fn end(ui: &mut Ui, lane: &LaneState) {
 fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> bool {
     let visuals = ui.visuals();
     let (text, color) = match (index, lane.first_divergence) {
-        (0, _) => ("the others are compared with it".to_owned(), visuals.weak_text_color()),
+        (0, _) => ("the reference".to_owned(), visuals.weak_text_color()),
         (_, Some(at)) => (format!("first divergence at token {at}"), theme::ERROR.on(visuals)),
         (_, None) if lane.agreed == 0 => (String::new(), visuals.weak_text_color()),
         (_, None) => (format!("same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),

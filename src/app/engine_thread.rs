@@ -1,0 +1,257 @@
+//! The engine's thread itself: it obeys commands between tokens and tells what happened.
+//!
+//! Nothing here may take the window down: errors become events, and so do panics.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TryRecvError},
+    },
+};
+
+use crate::{
+    experiment::{Experiment, Workload},
+    measure::machine::{DeviceChoice, Machine},
+    model::LoadedModel,
+};
+
+use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
+
+/// The window closed its end of a channel.
+struct Closed;
+
+/// What a cancelled loading unwinds with: there is no other way out of the loader's progress callback.
+struct LoadCancelled;
+
+struct Active {
+    run: u64,
+    experiment: Experiment,
+    pace: Pace,
+    cancel: Arc<AtomicBool>,
+}
+
+/// What the thread holds: its ends of the channels, one model, one run.
+pub(super) struct Engine {
+    inbox: Receiver<Command>,
+    outbox: SyncSender<Event>,
+    wake: Box<dyn Fn() + Send>,
+    /// The device that was asked for, the note of opening it, and the model on it.
+    loaded: Option<(DeviceChoice, Option<String>, Arc<LoadedModel>)>,
+    active: Option<Active>,
+}
+
+impl Engine {
+    pub fn new(inbox: Receiver<Command>, outbox: SyncSender<Event>, wake: Box<dyn Fn() + Send>) -> Self {
+        Self { inbox, outbox, wake, loaded: None, active: None }
+    }
+
+    /// Until the window is closed.
+    pub fn serve(mut self) {
+        loop {
+            let computes = self.active.as_ref().is_some_and(|active| active.pace != Pace::Pause);
+            let mid_round = self.active.as_ref().is_some_and(|active| !active.experiment.at_round_start());
+            let command = if computes || mid_round {
+                match self.inbox.try_recv() {
+                    Ok(command) => Some(command),
+                    Err(TryRecvError::Empty) => None,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            } else {
+                match self.inbox.recv() {
+                    Ok(command) => Some(command),
+                    Err(_) => return,
+                }
+            };
+            let run = match &command {
+                Some(Command::Start { run, .. }) => Some(*run),
+                _ => self.active.as_ref().map(|active| active.run),
+            };
+            let outcome = catch_unwind(AssertUnwindSafe(|| match command {
+                Some(command) => self.obey(command),
+                None => self.step(),
+            }));
+            let told = match (outcome, run) {
+                (Ok(told), _) => told,
+                (Err(panic), Some(run)) => self.explain(run, panic.as_ref()),
+                (Err(_), None) => Ok(()),
+            };
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self, run: u64, what: What) -> Result<(), Closed> {
+        self.outbox.send(Event { run, what }).map_err(|_| Closed)?;
+        (self.wake)();
+        Ok(())
+    }
+
+    /// After a panic nothing of the run is trusted any more; the engine lives on.
+    fn explain(&mut self, run: u64, panic: &(dyn Any + Send)) -> Result<(), Closed> {
+        self.active = None;
+        if panic.is::<LoadCancelled>() {
+            return self.tell(run, What::Cancelled);
+        }
+        self.loaded = None;
+        let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no message");
+        self.tell(run, What::Failed(format!("the engine panicked, which is a bug in kvlab: {text}")))
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), Closed> {
+        match command {
+            Command::Start { run, settings, pace, cancel } => {
+                self.active = None;
+                match self.start(run, &settings, &cancel)? {
+                    Ok(experiment) => {
+                        self.active = Some(Active { run, experiment, pace, cancel });
+                        self.tell(run, What::Running)
+                    }
+                    Err(_) if cancel.load(Ordering::Relaxed) => self.tell(run, What::Cancelled),
+                    Err(message) => self.tell(run, What::Failed(message)),
+                }
+            }
+            Command::Pace(pace) => {
+                let Some(active) = &mut self.active else { return Ok(()) };
+                active.pace = pace;
+                let (run, at_rest) = (active.run, active.experiment.at_round_start());
+                match pace {
+                    Pace::Pause if at_rest => self.tell(run, What::Paused),
+                    Pace::Pause => Ok(()),
+                    Pace::Run | Pace::OneRound => self.tell(run, What::Running),
+                }
+            }
+            Command::Cancel => match self.active.take() {
+                Some(active) => self.tell(active.run, What::Cancelled),
+                None => Ok(()),
+            },
+            Command::Forget => {
+                self.active = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Loads the model if it is not the one at hand, and builds the lanes.
+    fn start(
+        &mut self,
+        run: u64,
+        settings: &RunSettings,
+        cancel: &AtomicBool,
+    ) -> Result<Result<Experiment, String>, Closed> {
+        let (model, device_note) = match self.load(run, settings, cancel) {
+            Ok(loaded) => loaded,
+            Err(message) => return Ok(Err(message)),
+        };
+        let Some(tokenizer) = &model.tokenizer else {
+            let message = "this model's folder has no tokenizer.json, so the window cannot read a prompt for it";
+            return Ok(Err(message.into()));
+        };
+        let prompt_ids = match tokenizer.encode(&settings.prompt) {
+            Ok(ids) => ids,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let facts = facts(&model, device_note, prompt_ids.len());
+        let workload = Workload {
+            prompt_ids,
+            max_new_tokens: settings.tokens,
+            sampling: settings.sampling,
+            prefill_chunk: settings.prefill_chunk,
+            stop_at_eos: settings.stop_at_eos,
+            memory_limit_bytes: settings.memory_limit_bytes,
+        };
+        match Experiment::new(model, &settings.lanes, workload) {
+            Ok(experiment) => {
+                self.tell(run, What::Ready(Box::new(facts)))?;
+                Ok(Ok(experiment))
+            }
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+
+    fn load(
+        &mut self,
+        run: u64,
+        settings: &RunSettings,
+        cancel: &AtomicBool,
+    ) -> Result<(Arc<LoadedModel>, Option<String>), String> {
+        if let Some((device, note, model)) = &self.loaded
+            && *device == settings.device
+            && model.source == settings.model
+        {
+            return Ok((model.clone(), note.clone()));
+        }
+        self.loaded = None; // Two models at a time might not fit.
+        let (device, note) = settings.device.open().map_err(|e| e.to_string())?;
+        let mut progress = |done, all| {
+            // A closed window is noticed too: it sets the flag.
+            let _ = self.tell(run, What::Loading { done, all });
+            if cancel.load(Ordering::Relaxed) {
+                resume_unwind(Box::new(LoadCancelled));
+            }
+        };
+        let model = Arc::new(settings.model.load(&device, &mut progress).map_err(|e| e.to_string())?);
+        self.loaded = Some((settings.device, note.clone(), model.clone()));
+        Ok((model, note))
+    }
+
+    /// One token of one lane.
+    fn step(&mut self) -> Result<(), Closed> {
+        let Some(active) = &mut self.active else { return Ok(()) };
+        let run = active.run;
+        match active.experiment.step(&active.cancel) {
+            Ok(Some(event)) => {
+                let round_is_over = active.experiment.at_round_start();
+                let is_done = active.experiment.is_done();
+                if round_is_over && active.pace == Pace::OneRound {
+                    active.pace = Pace::Pause;
+                }
+                let rests = round_is_over && active.pace == Pace::Pause;
+                self.tell(run, What::Lane(event))?;
+                if is_done {
+                    self.active = None;
+                    self.tell(run, What::Finished)
+                } else if rests {
+                    self.tell(run, What::Paused)
+                } else {
+                    Ok(())
+                }
+            }
+            Ok(None) => {
+                self.active = None;
+                self.tell(run, What::Finished)
+            }
+            Err(error) if error.is_cancelled() => {
+                self.active = None;
+                self.tell(run, What::Cancelled)
+            }
+            Err(error) => {
+                self.active = None;
+                self.tell(run, What::Failed(error.to_string()))
+            }
+        }
+    }
+}
+
+fn facts(model: &LoadedModel, device_note: Option<String>, prompt_tokens: usize) -> Facts {
+    let (config, machine) = (model.model.config(), Machine::detect());
+    Facts {
+        model: model.source.to_string(),
+        hash: model.hash.clone(),
+        n_params: config.n_params(),
+        n_layer: config.n_layer,
+        n_head: config.n_head,
+        n_embd: config.n_embd,
+        n_positions: config.n_positions,
+        is_random: model.source.is_random(),
+        prompt_tokens,
+        device: if model.model.device().is_cuda() { "CUDA".into() } else { "CPU".into() },
+        device_note,
+        cpu: machine.cpu,
+        threads: machine.threads,
+    }
+}
