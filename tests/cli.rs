@@ -192,7 +192,7 @@ fn bad_input_is_refused_with_a_reason() {
         (&["run", "--prompt", &long], "context of `story` ends at 1024"),
         (&["run", "--tokens", "1024"], "context of `story` ends at 1024"),
         (&["run", "--tokens", "0"], "--tokens 0"),
-        (&["run", "--tokens", "-5"], "--tokens"),
+        (&["run", "--tokens", "-5"], "invalid value '-5' for '--tokens"),
         (&["generate", "--ids", "1,2,99999"], "token id 99999 is past the vocabulary"),
         (&["run", "--temperature", "-1"], "temperature -1"),
         (&["run", "--top-p", "2"], "top-p 2"),

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value = "contiguous")]
     lane: String,
     /// Tokens to generate, exactly
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true)]
     tokens: usize,
     /// Stop at the model's end-of-text token
     #[arg(long)]

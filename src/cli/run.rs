@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, default_value = DEFAULT_LANES)]
     lanes: String,
     /// Tokens to generate in each lane, exactly
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, allow_negative_numbers = true)]
     tokens: usize,
     /// Let a lane stop at the model's end-of-text token
     #[arg(long)]
