@@ -9,14 +9,24 @@
 //! - [`engine`]: prefill, decode, sampling, and the record of each step
 //! - [`experiment`]: lanes x workload -> records, and traces of them on disk
 //! - [`report`]: records -> table, CSV, JSON, plots
+//! - `app`: the window (feature `app`)
 //! - [`cli`]: one file per subcommand
-//! - [`app`]: the window
 
 pub mod kernels;
+
 pub mod cache;
+
 pub mod measure;
+
 pub mod model;
+
 pub mod engine;
+
 pub mod experiment;
+
+pub mod report;
+
 #[cfg(feature = "app")]
 pub mod app;
+
+pub mod cli;

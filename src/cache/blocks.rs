@@ -171,9 +171,7 @@ impl BlockTables {
     pub fn n_held(&self) -> usize {
         match &self.policy {
             Policy::Paged(pool) => pool.n_blocks() - pool.n_free(),
-            Policy::Contiguous { regions, region_blocks } => {
-                (regions.n_blocks() - regions.n_free()) * region_blocks
-            }
+            Policy::Contiguous { regions, region_blocks } => (regions.n_blocks() - regions.n_free()) * region_blocks,
             Policy::Concat { .. } => 0,
         }
     }

@@ -20,9 +20,7 @@ impl BlockPool {
     pub fn new(n_blocks: u32) -> Self {
         let mut free = Vec::with_capacity(n_blocks as usize);
         free.extend((0..n_blocks).rev());
-        let mut ref_counts = Vec::with_capacity(n_blocks as usize);
-        ref_counts.resize(n_blocks as usize, 0);
-        Self { ref_counts, free }
+        Self { ref_counts: vec![0; n_blocks as usize], free }
     }
 
     #[must_use]
@@ -107,13 +105,13 @@ mod tests {
             let mut holders: Vec<BlockId> = vec![];
             for op in ops {
                 match op {
-                    Op::Take => match pool.take() {
-                        Some(block) => {
-                            prop_assert!(!holders.contains(&block), "block {block} was handed out twice");
-                            holders.push(block);
-                        }
-                        None => prop_assert_eq!(pool.n_free(), 0),
-                    },
+                    Op::Take => {
+                        let full = pool.n_free() == 0;
+                        let block = pool.take();
+                        prop_assert_eq!(block.is_none(), full);
+                        prop_assert!(block.is_none_or(|b| !holders.contains(&b)), "{:?} was handed out twice", block);
+                        holders.extend(block);
+                    }
                     Op::Share(i) if !holders.is_empty() => {
                         let block = holders[i % holders.len()];
                         pool.share(block);

@@ -58,8 +58,13 @@ pub enum Format {
     Q8_0,
     Q4_0,
     Int4,
-    Kivi { bits: u8, residual: usize },
-    Kvq { bits: u8 },
+    Kivi {
+        bits: u8,
+        residual: usize,
+    },
+    Kvq {
+        bits: u8,
+    },
 }
 
 /// Which tokens stay?

@@ -318,11 +318,7 @@ impl KvStore {
 }
 
 /// Checks everything a store depends on; returns its tables, its row and the most bytes it can take.
-fn plan(
-    spec: CacheSpec,
-    shape: KvShape,
-    config: StoreConfig,
-) -> Result<(BlockTables, RowBytes, u64), CacheError> {
+fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<(BlockTables, RowBytes, u64), CacheError> {
     spec.check_built()?;
     let HeadShape { n_head, n_kv_head, head_dim } = shape.heads;
     if n_kv_head == 0 || n_head % n_kv_head != 0 {
@@ -339,9 +335,8 @@ fn plan(
         .into_iter()
         .try_fold(1_usize, usize::checked_mul)
         .ok_or(CacheError::TooLarge)?;
-    let max_blocks = config
-        .memory_limit_bytes
-        .map(|bytes| usize::try_from(bytes / block_bytes as u64).unwrap_or(usize::MAX));
+    let max_blocks =
+        config.memory_limit_bytes.map(|bytes| usize::try_from(bytes / block_bytes as u64).unwrap_or(usize::MAX));
     let limits = Limits { max_sequences: config.max_sequences, max_seq_len: shape.max_seq_len, max_blocks };
     let tables = BlockTables::new(spec.layout, limits)?;
     let bytes = tables.most_blocks().checked_mul(block_bytes).filter(|bytes| isize::try_from(*bytes).is_ok());

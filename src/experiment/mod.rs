@@ -128,8 +128,7 @@ impl Experiment {
             return Err(ExperimentError::TooLarge { needed_bytes, available_bytes });
         }
 
-        let session =
-            SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store };
+        let session = SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store };
         let lanes = lanes
             .iter()
             .map(|lane| {

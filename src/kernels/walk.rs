@@ -102,13 +102,7 @@ struct Walk<'a, F> {
 
 impl<F: RowFormat> Walk<'_, F> {
     /// `out` `[queries, heads, head_dim]` for the queries from `first_query` that fit into it.
-    fn task(
-        &self,
-        first_query: usize,
-        heads: std::ops::Range<usize>,
-        out: &mut [f32],
-        mut probe: Option<&mut [f32]>,
-    ) {
+    fn task(&self, first_query: usize, heads: std::ops::Range<usize>, out: &mut [f32], mut probe: Option<&mut [f32]>) {
         let HeadShape { head_dim, .. } = self.shape;
         let n_heads = heads.len();
         let n_queries = out.len() / (n_heads * head_dim);
@@ -167,14 +161,18 @@ impl<F: RowFormat> Walk<'_, F> {
     fn scores(&self, first_query: usize, n_queries: usize, head: usize, scores: &mut [f32]) {
         #[expect(clippy::cast_precision_loss, reason = "head_dim is small")]
         let scale = 1.0 / (self.shape.head_dim as f32).sqrt();
-        self.for_each_row(head, |tile| tile.keys, |position, codes, row_scale| {
-            for i in 0..n_queries {
-                if position < self.visible(first_query + i) {
-                    let score = F::dot(self.query(first_query + i, head), codes, row_scale);
-                    scores[i * self.n_tokens + position] = score * scale;
+        self.for_each_row(
+            head,
+            |tile| tile.keys,
+            |position, codes, row_scale| {
+                for i in 0..n_queries {
+                    if position < self.visible(first_query + i) {
+                        let score = F::dot(self.query(first_query + i, head), codes, row_scale);
+                        scores[i * self.n_tokens + position] = score * scale;
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     fn add_values(
@@ -187,14 +185,18 @@ impl<F: RowFormat> Walk<'_, F> {
         out: &mut [f32],
     ) {
         let head_dim = self.shape.head_dim;
-        self.for_each_row(head, |tile| tile.values, |position, codes, row_scale| {
-            for i in 0..n_queries {
-                if position < self.visible(first_query + i) {
-                    let weight = weights[i * self.n_tokens + position];
-                    F::add_scaled(weight, codes, row_scale, &mut out[out_at(i)..][..head_dim]);
+        self.for_each_row(
+            head,
+            |tile| tile.values,
+            |position, codes, row_scale| {
+                for i in 0..n_queries {
+                    if position < self.visible(first_query + i) {
+                        let weight = weights[i * self.n_tokens + position];
+                        F::add_scaled(weight, codes, row_scale, &mut out[out_at(i)..][..head_dim]);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 

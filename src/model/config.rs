@@ -42,7 +42,7 @@ fn yes() -> bool {
     true
 }
 
-/// The shapes of OpenAI's GPT-2 family, by name: `(name, n_layer, n_head, n_embd)`.
+/// The shapes of the GPT-2 family, by name: `(name, n_layer, n_head, n_embd)`.
 pub const SHAPES: [(&str, usize, usize, usize); 5] = [
     ("distilgpt2", 6, 12, 768),
     ("gpt2", 12, 12, 768),

@@ -199,7 +199,10 @@ mod tests {
         assert!(message(&GOLDEN[..GOLDEN.len() - 1]).contains("truncated"));
         assert!(message(&GOLDEN[..100]).contains("truncated"));
         assert!(message(&[u8::MAX; 64]).contains("header claims 18446744073709551615 bytes"));
-        assert!(message(&with_header(|h| h.replace("h.1.mlp.c_fc.bias", "h.1.mlp.c_xx.bias"))).contains("`h.1.mlp.c_fc.bias` is missing"));
+        assert!(
+            message(&with_header(|h| h.replace("h.1.mlp.c_fc.bias", "h.1.mlp.c_xx.bias")))
+                .contains("`h.1.mlp.c_fc.bias` is missing")
+        );
         assert!(message(&with_header(|h| h.replace("[16,48]", "[48,16]"))).contains("has shape [48, 16]"));
         assert!(message(&with_header(|h| h.replace("[16,48]", "[16,4800000000]"))).contains("header is damaged"));
         assert!(message(&with_header(|h| h.replace("\"F32\"", "\"I32\""))).contains("F32, F16 and BF16 can be read"));

@@ -170,9 +170,9 @@ impl ModelSource {
 fn folder_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
     let path = folder.join("tokenizer.json");
     match fs::read(&path) {
-        Ok(json) => Tokenizer::from_json(&json)
-            .map(Some)
-            .map_err(|e| ModelError::BadFile { path, reason: e.to_string() }),
+        Ok(json) => {
+            Tokenizer::from_json(&json).map(Some).map_err(|e| ModelError::BadFile { path, reason: e.to_string() })
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(ModelError::BadFile { path, reason: e.to_string() }),
     }

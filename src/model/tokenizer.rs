@@ -34,9 +34,7 @@ impl Tokenizer {
     /// [`ModelError::Tokenizer`]
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
         match self {
-            Self::Trained(tokenizer) => {
-                tokenizer.decode(ids, false).map_err(|e| ModelError::Tokenizer(e.to_string()))
-            }
+            Self::Trained(tokenizer) => tokenizer.decode(ids, false).map_err(|e| ModelError::Tokenizer(e.to_string())),
             Self::Bytes => Ok(decode_bytes(ids)),
         }
     }
@@ -49,7 +47,9 @@ fn decode_bytes(ids: &[u32]) -> String {
             let bytes: Vec<u8> = run.iter().filter_map(|id| u8::try_from(*id).ok()).collect();
             text.push_str(&String::from_utf8_lossy(&bytes));
         } else {
-            run.iter().for_each(|id| text.push_str(&format!("<{id}>")));
+            for id in run {
+                text.push_str(&format!("<{id}>"));
+            }
         }
     }
     text

@@ -10,7 +10,9 @@ use super::{ModelError, safetensors::SafetensorsFile, safetensors::Source};
 pub enum Weights {
     File(SafetensorsFile<Box<dyn Source + Send>>),
     /// GPT-2's initialisation (normal, 0.02), the same for the same seed: a shape to measure, not to read.
-    Random { seed: u64 },
+    Random {
+        seed: u64,
+    },
 }
 
 impl Weights {
@@ -28,15 +30,15 @@ impl Weights {
 
 fn random(seed: u64, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, ModelError> {
     let n: usize = shape.iter().product();
-    let values = if name.ends_with(".bias") {
+    let values = if name.split('.').next_back() == Some("bias") {
         vec![0.0_f32; n]
     } else if name.contains("ln_") {
         vec![1.0_f32; n]
     } else {
         // A generator per tensor: the values depend on the name, not on the order of loading.
-        let name_hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let name_hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         let mut rng = StdRng::seed_from_u64(seed ^ name_hash);
         let normal = Normal::new(0.0_f32, 0.02).map_err(|e| ModelError::BadWeights(e.to_string()))?;
         (0..n).map(|_| normal.sample(&mut rng)).collect()

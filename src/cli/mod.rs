@@ -1,0 +1,109 @@
+//! The command line, one file per subcommand.
+//!
+//! Everything a person can get wrong is checked before anything runs or is written. Results go to standard
+//! output, progress and remarks to standard error; a run that was cancelled ends with code 130.
+
+mod doctor;
+mod generate;
+mod models;
+mod options;
+mod progress;
+mod run;
+mod show;
+#[cfg(feature = "app")]
+mod window;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+/// The laboratory for the KV cache: runs a real GPT-2 with and without a cache and measures every token.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kvlab                                         open the window
+  kvlab run --out run1                          the default lanes on the embedded model, with files
+  kvlab run --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16 --out gpt2
+  kvlab generate --prompt \"Once upon a time\" --tokens 100
+  kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
+  kvlab doctor                                  what this machine is and can";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run several lanes side by side, measure every token, write a trace, tables and plots.
+    Run(run::Args),
+    /// Generate text with one lane.
+    Generate(generate::Args),
+    /// Print the table of a trace.
+    Show(show::Args),
+    /// List the models that can be run.
+    Models,
+    /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices.
+    Doctor,
+    /// Open the window (what `kvlab` alone does).
+    #[cfg(feature = "app")]
+    App(window::Args),
+}
+
+/// Set by Ctrl-C and looked at between the layers of every forward pass.
+static CANCEL: AtomicBool = AtomicBool::new(false);
+
+/// Exit code of a cancelled run: 128 + SIGINT, as shells have it.
+const CANCELLED: u8 = 130;
+
+/// Parses the arguments, runs, and says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = dispatch(Cli::parse().command);
+    result.unwrap_or_else(|error| {
+        // A closed pipe (`kvlab models | head -1`) is no error of ours.
+        let closed = error
+            .chain()
+            .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe));
+        if closed {
+            return ExitCode::SUCCESS;
+        }
+        let _ = writeln!(io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
+    match command {
+        Some(Command::Run(args)) => with_cancel(|| run::run(&args)),
+        Some(Command::Generate(args)) => with_cancel(|| generate::run(&args)),
+        Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Models) => models::run(),
+        Some(Command::Doctor) => doctor::run(),
+        #[cfg(feature = "app")]
+        Some(Command::App(args)) => window::run(&args),
+        #[cfg(feature = "app")]
+        None => window::run(&window::Args::default()),
+        #[cfg(not(feature = "app"))]
+        None => {
+            anyhow::bail!("this kvlab was built without its window; try `kvlab --help`, or build with `--features app`")
+        }
+    }
+}
+
+/// The first Ctrl-C asks for a clean end; a second one does not wait.
+fn with_cancel(run: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    ctrlc::set_handler(|| {
+        if CANCEL.swap(true, Ordering::Relaxed) {
+            std::process::exit(CANCELLED.into());
+        }
+    })
+    .context("Ctrl-C cannot be caught")?;
+    run()
+}

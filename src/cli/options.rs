@@ -1,0 +1,131 @@
+//! Flags that several subcommands share, turned into typed arguments once.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::{
+    engine::Sampling,
+    measure::machine::DeviceChoice,
+    model::{LoadedModel, ModelSource},
+    report::units::parse_size,
+};
+
+use super::progress;
+
+/// A story the embedded model can answer.
+pub const DEFAULT_PROMPT: &str = "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum. \
+                                  Nora wears a green hat. Mia took out her";
+
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// story, shape:NAME[,ctx=N] (random weights of that size), or a folder with config.json and
+    /// model.safetensors
+    #[arg(long, default_value = "story")]
+    pub model: String,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+#[derive(Debug, Args)]
+pub struct PromptArgs {
+    /// The text to continue
+    #[arg(long, conflicts_with = "ids")]
+    pub prompt: Option<String>,
+    /// The prompt as token ids (3,17,5), for models without a tokenizer
+    #[arg(long, value_delimiter = ',', value_name = "ID,ID,...")]
+    pub ids: Option<Vec<u32>>,
+}
+
+#[derive(Debug, Args)]
+pub struct SamplingArgs {
+    /// 0 always takes the likeliest token
+    #[arg(long, default_value_t = 0.0)]
+    pub temperature: f64,
+    /// Sample from the K likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Sample from the likeliest tokens that together have probability P
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// The same seed gives the same tokens
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// Tokens per forward pass of the prefill [default: the whole prompt]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub prefill_chunk: Option<u32>,
+    /// Memory for keys and values of each lane, as in 512KiB, 2MiB, 1.5GiB [default: the whole context]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub cache_memory: Option<u64>,
+}
+
+impl SamplingArgs {
+    /// # Errors
+    /// A number out of range.
+    pub fn sampling(&self) -> anyhow::Result<Sampling> {
+        let Self { temperature, top_k, top_p, seed } = *self;
+        let sampling = Sampling { temperature, top_k, top_p, seed };
+        sampling.check()?;
+        Ok(sampling)
+    }
+}
+
+impl CacheArgs {
+    pub fn prefill_chunk(&self) -> Option<usize> {
+        self.prefill_chunk.map(|chunk| chunk as usize)
+    }
+}
+
+impl ModelArgs {
+    /// Opens the device and loads the model, with a progress bar; says on standard error what both are.
+    ///
+    /// # Errors
+    /// An unknown or broken model, a device that does not work.
+    pub fn load(&self) -> anyhow::Result<Arc<LoadedModel>> {
+        let source: ModelSource = self.model.parse()?;
+        let (device, remark) = self.device.parse::<DeviceChoice>()?.open()?;
+        let bar = progress::bar("loading", 1);
+        let model = source.load(&device, &mut |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        });
+        bar.finish_and_clear();
+        let model = model.with_context(|| format!("model `{source}` cannot be loaded"))?;
+        let mut err = io::stderr();
+        let _ = writeln!(err, "model {source} on {:?}", device.location());
+        if let Some(reason) = remark.filter(|_| cfg!(feature = "cuda")) {
+            let _ = writeln!(err, "CUDA is not used: {reason}");
+        }
+        if source.is_random() {
+            let _ = writeln!(err, "random weights: latency and memory are real, the text means nothing");
+        }
+        Ok(Arc::new(model))
+    }
+}
+
+impl PromptArgs {
+    /// The prompt's text, if it has one, and its ids.
+    ///
+    /// # Errors
+    /// A text for a model without a tokenizer.
+    pub fn encode(&self, model: &LoadedModel) -> anyhow::Result<(Option<String>, Vec<u32>)> {
+        if let Some(ids) = &self.ids {
+            return Ok((None, ids.clone()));
+        }
+        let text = self.prompt.as_deref().unwrap_or(DEFAULT_PROMPT);
+        let tokenizer = model
+            .tokenizer
+            .as_ref()
+            .with_context(|| format!("`{}` has no tokenizer.json; give the prompt as --ids 3,17,5", model.source))?;
+        Ok((Some(text.to_owned()), tokenizer.encode(text)?))
+    }
+}

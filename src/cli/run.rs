@@ -1,0 +1,209 @@
+//! `kvlab run`: the experiment, headless.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    cache::{Lane, spec::parse_lanes},
+    experiment::{
+        Experiment, LaneEnd, LaneEvent, Workload,
+        trace::{Header, Outcome, SCHEMA, TraceWriter},
+    },
+    measure::machine::Machine,
+    report::{LaneResult, files, plots, summarise, table},
+};
+
+use super::{
+    CANCEL, CANCELLED,
+    options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs},
+    progress,
+};
+
+/// The lanes of the first demonstration: without and with a cache, in pages, and smaller.
+const DEFAULT_LANES: &str = "none,contiguous,paged:16,paged:16+int8";
+const TRACE: &str = "trace.jsonl";
+const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kvlab run --lanes none,concat,contiguous,paged:16 --tokens 512 --out run1
+  kvlab run --prompt \"Mia has a dog. Mia fed her\" --temperature 0.7 --top-p 0.95 --seed 7
+  kvlab run --lanes paged:16,contiguous --cache-memory 512KiB      see a cache run full
+A lane is none, or concat, contiguous or paged:B, then +f32 or +int8.")]
+pub struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    prompt: PromptArgs,
+    /// Lanes, separated by commas
+    #[arg(long, default_value = DEFAULT_LANES)]
+    lanes: String,
+    /// Tokens to generate in each lane, exactly
+    #[arg(long, default_value_t = 200)]
+    tokens: usize,
+    /// Let a lane stop at the model's end-of-text token
+    #[arg(long)]
+    stop_eos: bool,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
+    /// Folder for trace.jsonl, records.csv, summary.json and the plots; an earlier run there is replaced
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// How the steps of a run ended.
+enum Ended {
+    AllLanes,
+    Cancelled,
+}
+
+/// # Errors
+/// Bad input, a failing disk; whatever is kept is named in the message.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let lanes = parse_lanes(&args.lanes)?;
+    for lane in &lanes {
+        lane.check_built()?;
+    }
+    let sampling = args.sampling.sampling()?;
+    let model = args.model.load()?;
+    let (prompt, prompt_ids) = args.prompt.encode(&model)?;
+    let workload = Workload {
+        prompt_ids,
+        max_new_tokens: args.tokens,
+        sampling,
+        prefill_chunk: args.cache.prefill_chunk(),
+        stop_at_eos: args.stop_eos,
+        memory_limit_bytes: args.cache.cache_memory,
+    };
+    let mut experiment = Experiment::new(model, &lanes, workload)?;
+    let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
+
+    let mut results: Vec<LaneResult> = lanes.iter().map(|lane| LaneResult::new(lane.to_string())).collect();
+    let ended = steps(&mut experiment, trace.as_mut(), &mut results, args)?;
+    let summaries = summarise(&results);
+    let mut out = io::stdout().lock();
+    if matches!(ended, Ended::Cancelled) {
+        if let Some(trace) = trace {
+            trace.finish(Outcome::Cancelled).context("the trace could not be finished")?;
+        }
+        write!(out, "{}", table::table(&summaries))?;
+        let done: usize = results.iter().map(|lane| lane.records.len()).sum();
+        let kept = match &args.out {
+            Some(folder) => {
+                format!("kept: {}, whole up to there; no summary or plot was written", folder.join(TRACE).display())
+            }
+            None => "nothing was written, since no --out was given".into(),
+        };
+        writeln!(io::stderr(), "cancelled after {done} tokens over all lanes. {kept}")?;
+        return Ok(ExitCode::from(CANCELLED));
+    }
+    write!(out, "{}", table::table(&summaries))?;
+    texts(&mut out, &results)?;
+    if let (Some(trace), Some(folder)) = (trace, &args.out) {
+        trace.finish(Outcome::Finished).context("the trace could not be finished")?;
+        files::write_csv(&folder.join(files::CSV), &results)?;
+        plots::write_plots(folder, &experiment.model().source.to_string(), &results)?;
+        // Last, so that a folder with a summary is a folder with everything.
+        files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
+        let names = [&[TRACE, files::CSV, files::SUMMARY], &PLOTS[..]].concat().join(", ");
+        writeln!(out, "\nwrote {names} to {}", folder.display())?;
+    }
+    let failed = results.iter().any(|lane| matches!(lane.end, Some(LaneEnd::Failed(_))));
+    if failed {
+        writeln!(io::stderr(), "error: not every lane generated its {} tokens; see above", args.tokens)?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn steps(
+    experiment: &mut Experiment,
+    mut trace: Option<&mut TraceWriter<BufWriter<File>>>,
+    results: &mut [LaneResult],
+    args: &Args,
+) -> anyhow::Result<Ended> {
+    let bar = progress::bar("running", (results.len() * args.tokens) as u64);
+    let ended = loop {
+        let event = match experiment.step(&CANCEL) {
+            Ok(Some(event)) => event,
+            Ok(None) => break Ended::AllLanes,
+            Err(error) if error.is_cancelled() => break Ended::Cancelled,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(trace) = trace.as_deref_mut()
+            && let Err(error) = trace.event(&event)
+        {
+            bar.abandon();
+            bail!(
+                "the trace could not be written any further ({error}); the run was stopped. Kept: the first {} \
+                 lines of {TRACE} are whole; no summary or plot was written. Free some space and run again",
+                trace.whole_lines()
+            );
+        }
+        match event {
+            LaneEvent::Token { lane, record, text } => {
+                results[lane].records.push(record);
+                results[lane].text.push_str(&text);
+                bar.inc(1);
+            }
+            LaneEvent::Ended { lane, end, text } => {
+                results[lane].text.push_str(&text);
+                results[lane].end = Some(end);
+            }
+        }
+    };
+    bar.finish_and_clear();
+    Ok(ended)
+}
+
+/// The text of the first lane, and of every lane that says something else.
+fn texts(out: &mut impl Write, results: &[LaneResult]) -> io::Result<()> {
+    for (i, lane) in results.iter().enumerate() {
+        if !lane.text.is_empty() && (i == 0 || lane.text != results[0].text) {
+            writeln!(out, "\n{}: {}", lane.lane, lane.text.trim())?;
+        }
+    }
+    Ok(())
+}
+
+fn open_trace(
+    folder: &Path,
+    experiment: &Experiment,
+    lanes: &[Lane],
+    prompt: Option<String>,
+) -> anyhow::Result<TraceWriter<BufWriter<File>>> {
+    let cannot = || format!("--out {}: cannot be written", folder.display());
+    fs::create_dir_all(folder).with_context(cannot)?;
+    // Nothing of an earlier run may pass for this one's.
+    for stale in [files::CSV, files::SUMMARY].iter().chain(&PLOTS) {
+        match fs::remove_file(folder.join(stale)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(cannot),
+            _ => {}
+        }
+    }
+    let model = experiment.model();
+    let header = Header {
+        schema: SCHEMA,
+        kvlab_version: env!("CARGO_PKG_VERSION").into(),
+        commit: option_env!("KVLAB_COMMIT").map(str::to_owned),
+        started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        machine: Machine::detect(),
+        device: format!("{:?}", model.model.device().location()),
+        model: model.source.to_string(),
+        model_hash: model.hash.clone(),
+        lanes: lanes.iter().map(Lane::to_string).collect(),
+        prompt,
+        workload: experiment.workload().clone(),
+    };
+    let file = File::create(folder.join(TRACE)).with_context(cannot)?;
+    TraceWriter::new(BufWriter::new(file), header).with_context(cannot)
+}

@@ -1,0 +1,9 @@
+//! Records -> what a person reads: a table with its definitions, CSV, JSON, plots.
+
+pub mod files;
+pub mod plots;
+pub mod summary;
+pub mod table;
+pub mod units;
+
+pub use summary::{LaneResult, LaneSummary, summarise};

@@ -1,0 +1,180 @@
+//! One lane in a few numbers.
+
+use serde::Serialize;
+
+use crate::{
+    engine::{Phase, StepRecord},
+    experiment::LaneEnd,
+    measure::stats::percentile,
+};
+
+/// What a lane did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LaneResult {
+    pub lane: String,
+    pub records: Vec<StepRecord>,
+    pub text: String,
+    /// `None` while it runs, or where the run was cancelled.
+    pub end: Option<LaneEnd>,
+}
+
+impl LaneResult {
+    #[must_use]
+    pub fn new(lane: String) -> Self {
+        Self { lane, records: vec![], text: String::new(), end: None }
+    }
+
+    /// The generated tokens.
+    #[must_use]
+    pub fn token_ids(&self) -> Vec<u32> {
+        self.records.iter().map(|r| r.token_id).collect()
+    }
+
+    /// Seconds of every decode step.
+    #[must_use]
+    pub fn inter_token_secs(&self) -> Vec<f64> {
+        self.records.iter().filter(|r| r.phase == Phase::Decode).map(|r| r.total_secs).collect()
+    }
+}
+
+/// The numbers of one lane, as in `summary.json`. [`DEFINITIONS`] says what they mean.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LaneSummary {
+    pub lane: String,
+    pub tokens: usize,
+    pub ttft_secs: Option<f64>,
+    pub tpot_secs: Option<f64>,
+    pub itl_p50_secs: Option<f64>,
+    pub itl_p90_secs: Option<f64>,
+    pub itl_p99_secs: Option<f64>,
+    /// Median ITL of the first and of the last 64 decode steps, and the second over the first: what a
+    /// growing context costs. Present from 128 decode steps on, so that the two never overlap.
+    pub itl_first_64_median_secs: Option<f64>,
+    pub itl_last_64_median_secs: Option<f64>,
+    pub itl_last_over_first: Option<f64>,
+    pub reserved_bytes: u64,
+    pub held_bytes: u64,
+    pub used_bytes: u64,
+    pub formula_bytes: u64,
+    pub metadata_bytes: u64,
+    pub copied_bytes: u64,
+    pub same_tokens_as_first_lane: bool,
+    /// The first generated token (0 is the first) that differs from the first lane's.
+    pub first_divergence: Option<usize>,
+    pub end: Option<LaneEnd>,
+    pub text: String,
+}
+
+/// Printed under every table.
+pub const DEFINITIONS: &str = "\
+TTFT      time to first token: prefill and its sample
+ITL       inter-token latency: the time of one later token (forward pass and sample); percentiles over them
+TPOT      time per output token: (end to end - TTFT) / (tokens - 1), the lane's own time only
+reserved  bytes allocated for keys, values and scales        used  of those, filled with rows
+copied    bytes of stored rows moved to other places         same  the tokens of the first lane, or where they part";
+
+/// Decode steps on either side of `itl_last_over_first`.
+const EDGE: usize = 64;
+
+/// The numbers of every lane; divergence is against the first.
+#[must_use]
+pub fn summarise(lanes: &[LaneResult]) -> Vec<LaneSummary> {
+    let first_ids = lanes.first().map(LaneResult::token_ids).unwrap_or_default();
+    lanes.iter().map(|lane| summarise_lane(lane, &first_ids)).collect()
+}
+
+fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
+    let itl = lane.inter_token_secs();
+    let last = lane.records.last();
+    let bytes = |field: fn(&StepRecord) -> u64| last.map_or(0, field);
+    let edges = (itl.len() >= 2 * EDGE).then(|| (&itl[..EDGE], &itl[itl.len() - EDGE..]));
+    let first_median = edges.and_then(|(first, _)| percentile(first, 50.0));
+    let last_median = edges.and_then(|(_, last)| percentile(last, 50.0));
+    let first_divergence = divergence(first_ids, &lane.token_ids());
+    #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
+    let tpot_secs = (!itl.is_empty()).then(|| itl.iter().sum::<f64>() / itl.len() as f64);
+    LaneSummary {
+        lane: lane.lane.clone(),
+        tokens: lane.records.len(),
+        ttft_secs: lane.records.first().map(|r| r.total_secs),
+        tpot_secs,
+        itl_p50_secs: percentile(&itl, 50.0),
+        itl_p90_secs: percentile(&itl, 90.0),
+        itl_p99_secs: percentile(&itl, 99.0),
+        itl_first_64_median_secs: first_median,
+        itl_last_64_median_secs: last_median,
+        itl_last_over_first: first_median.zip(last_median).map(|(first, last)| last / first),
+        reserved_bytes: bytes(|r| r.reserved_bytes),
+        held_bytes: bytes(|r| r.held_bytes),
+        used_bytes: bytes(|r| r.used_bytes),
+        formula_bytes: bytes(|r| r.formula_bytes),
+        metadata_bytes: bytes(|r| r.metadata_bytes),
+        copied_bytes: bytes(|r| r.copied_bytes),
+        same_tokens_as_first_lane: first_divergence.is_none() && lane.records.len() == first_ids.len(),
+        first_divergence,
+        end: lane.end.clone(),
+        text: lane.text.clone(),
+    }
+}
+
+/// Where `ids` first differ from `first`; a shorter lane that agrees so far does not diverge.
+#[must_use]
+pub fn divergence(first: &[u32], ids: &[u32]) -> Option<usize> {
+    first.iter().zip(ids).position(|(a, b)| a != b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Config;
+
+    fn record(step: usize, total_secs: f64, token_id: u32) -> StepRecord {
+        let flops = crate::engine::record::forward_flops(&Config::shape("gpt2", None).expect("known"), step, 1);
+        StepRecord {
+            step,
+            phase: if step == 0 { Phase::Prefill } else { Phase::Decode },
+            tokens_in: 1,
+            forward_secs: total_secs,
+            sample_secs: 0.0,
+            total_secs,
+            token_id,
+            reserved_bytes: 100,
+            held_bytes: 50,
+            used_bytes: 10,
+            copied_bytes: step as u64,
+            metadata_bytes: 1,
+            cached_tokens: 1,
+            formula_bytes: 9,
+            flops,
+            read_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn latency_terms_are_the_defined_ones() {
+        let mut lane = LaneResult::new("none".into());
+        lane.records = vec![record(0, 5.0, 1), record(1, 1.0, 2), record(2, 3.0, 3)];
+        let mut other = LaneResult::new("paged:16".into());
+        other.records = vec![record(0, 1.0, 1), record(1, 1.0, 9), record(2, 1.0, 3)];
+        let short = LaneResult { records: vec![record(0, 1.0, 1)], ..LaneResult::new("concat".into()) };
+        let summary = summarise(&[lane, other, short]);
+        assert_eq!(summary[0].ttft_secs, Some(5.0));
+        assert_eq!(summary[0].tpot_secs, Some(2.0));
+        assert_eq!(summary[0].itl_p50_secs, Some(2.0));
+        assert_eq!(summary[0].copied_bytes, 2);
+        assert!(summary[0].same_tokens_as_first_lane);
+        assert_eq!(summary[1].first_divergence, Some(1));
+        assert!(!summary[2].same_tokens_as_first_lane && summary[2].first_divergence.is_none());
+        assert_eq!(summary[2].tpot_secs, None);
+    }
+
+    #[test]
+    fn edges_never_overlap() {
+        let lane = |n: usize| LaneResult {
+            records: (0..=n).map(|i| record(i, if i > n / 2 { 3.0 } else { 1.0 }, 0)).collect(),
+            ..LaneResult::new("none".into())
+        };
+        assert_eq!(summarise(&[lane(127)])[0].itl_last_over_first, None);
+        assert_eq!(summarise(&[lane(128)])[0].itl_last_over_first, Some(3.0));
+    }
+}

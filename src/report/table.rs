@@ -1,0 +1,51 @@
+//! The table at the end of a run.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::{
+    summary::{DEFINITIONS, LaneSummary},
+    units,
+};
+use crate::experiment::LaneEnd;
+
+/// The lanes side by side, with the definitions of their columns underneath.
+#[must_use]
+pub fn table(lanes: &[LaneSummary]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(["lane", "tokens", "TTFT", "TPOT", "ITL p50", "p90", "p99", "reserved", "used", "copied", "same"]);
+    for lane in lanes {
+        let secs = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::secs);
+        table.add_row([
+            lane.lane.clone(),
+            lane.tokens.to_string(),
+            secs(lane.ttft_secs),
+            secs(lane.tpot_secs),
+            secs(lane.itl_p50_secs),
+            secs(lane.itl_p90_secs),
+            secs(lane.itl_p99_secs),
+            units::bytes(lane.reserved_bytes),
+            units::bytes(lane.used_bytes),
+            units::bytes(lane.copied_bytes),
+            same(lane),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let mut text = format!("{table}\n\n{DEFINITIONS}\n");
+    for lane in lanes {
+        if let Some(LaneEnd::Failed(reason)) = &lane.end {
+            text.push_str(&format!("\n{}: stopped after {} tokens: {reason}\n", lane.lane, lane.tokens));
+        }
+    }
+    text
+}
+
+fn same(lane: &LaneSummary) -> String {
+    match lane.first_divergence {
+        Some(token) => format!("to token {token}"),
+        None if lane.same_tokens_as_first_lane => "yes".into(),
+        None => format!("{} so far", lane.tokens),
+    }
+}

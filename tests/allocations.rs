@@ -1,0 +1,77 @@
+//! What a store says it takes is what it takes: a counting allocator watches it from birth to death.
+//!
+//! One test in a binary of its own, so that no other thread allocates while it counts.
+
+use std::alloc::System;
+
+use candle_core::{Device, Tensor};
+use kvlab::{
+    cache::{KvAccess, KvShape, KvStore, SeqId, StoreConfig},
+    kernels::HeadShape,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static COUNTING: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn live_bytes(region: &Region<'_, System>) -> u64 {
+    let change = region.change();
+    // Growth and shrinking by reallocation are part of both sums.
+    (change.bytes_allocated - change.bytes_deallocated) as u64
+}
+
+fn step(store: &mut KvStore, seq: SeqId, rows: &Tensor) {
+    let n = rows.dim(0).expect("rows");
+    let mut step = store.reserve(&[(seq, n)]).expect("room");
+    for layer in 0..3 {
+        step.attend(layer, rows, rows, rows, None).expect("attend");
+    }
+    step.commit();
+}
+
+#[test]
+fn footprint_is_what_the_allocator_counts() {
+    let shape = KvShape { n_layer: 3, heads: HeadShape { n_head: 2, n_kv_head: 2, head_dim: 24 }, max_seq_len: 100 };
+    let one = Tensor::ones((1, 2, 24), candle_core::DType::F32, &Device::Cpu).expect("tensor");
+    let many = Tensor::ones((33, 2, 24), candle_core::DType::F32, &Device::Cpu).expect("tensor");
+    // Whatever candle and the thread pool allocate once, they allocate here.
+    let warm = |spec: &str| {
+        let config = StoreConfig { max_sequences: 1, memory_limit_bytes: None };
+        let mut store = KvStore::new(spec.parse().expect(spec), shape, config).expect(spec);
+        let seq = store.open().expect("sequence");
+        step(&mut store, seq, &many);
+        step(&mut store, seq, &one);
+    };
+    for spec in
+        ["concat", "contiguous", "paged:1", "paged:7", "paged:16", "concat+int8", "contiguous+int8", "paged:16+int8"]
+    {
+        warm(spec);
+        let parsed = spec.parse().expect(spec);
+        let region = Region::new(COUNTING);
+        let config = StoreConfig { max_sequences: 3, memory_limit_bytes: None };
+        let mut store = KvStore::new(parsed, shape, config).expect(spec);
+        let check = |store: &KvStore, when: &str| {
+            let counted = live_bytes(&region);
+            let footprint = store.footprint();
+            assert_eq!(counted, footprint.reserved_bytes + footprint.metadata_bytes, "{spec} {when}: {footprint:?}");
+            assert!(footprint.used_bytes <= footprint.held_bytes && footprint.held_bytes <= footprint.reserved_bytes);
+        };
+        check(&store, "when built");
+        let a = store.open().expect("sequence");
+        check(&store, "with an empty sequence");
+        step(&mut store, a, &many);
+        step(&mut store, a, &one);
+        check(&store, "after a prefill and a token");
+        let b = store.fork(a).expect("fork");
+        step(&mut store, b, &one);
+        check(&store, "after a fork");
+        drop(store.reserve(&[(a, 5)]).expect("room"));
+        check(&store, "after a dropped step");
+        store.truncate(b, 10).expect("truncate");
+        check(&store, "after a truncate");
+        store.close(a).expect("close");
+        check(&store, "after a close");
+        drop(store);
+        assert_eq!(live_bytes(&region), 0, "{spec} leaked");
+    }
+}
