@@ -26,9 +26,9 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         }
     });
     #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
-    let width = (COLUMN_WIDTH * run.lanes.len() as f32).max(ui.available_width());
+    let least = COLUMN_WIDTH * run.lanes.len() as f32;
     ScrollArea::horizontal().auto_shrink([false, false]).show(ui, |ui| {
-        ui.set_width(width);
+        ui.set_width(least.max(ui.available_width() - 2.0));
         ui.columns(run.lanes.len(), |columns| {
             for (index, (ui, lane)) in columns.iter_mut().zip(&run.lanes).enumerate() {
                 column(ui, run, index, lane);
