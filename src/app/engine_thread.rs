@@ -4,7 +4,7 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,9 +22,6 @@ use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
 
 /// The window closed its end of a channel.
 struct Closed;
-
-/// What a cancelled loading unwinds with: there is no other way out of the loader's progress callback.
-struct LoadCancelled;
 
 struct Active {
     run: u64,
@@ -93,9 +90,6 @@ impl Engine {
     /// After a panic nothing of the run is trusted any more; the engine lives on.
     fn explain(&mut self, run: u64, panic: &(dyn Any + Send)) -> Result<(), Closed> {
         self.active = None;
-        if panic.is::<LoadCancelled>() {
-            return self.tell(run, What::Cancelled);
-        }
         self.loaded = None;
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("no message");
@@ -190,11 +184,8 @@ impl Engine {
         let mut progress = |done, all| {
             // A closed window is noticed too: it sets the flag.
             let _ = self.tell(run, What::Loading { done, all });
-            if cancel.load(Ordering::Relaxed) {
-                resume_unwind(Box::new(LoadCancelled));
-            }
         };
-        let model = Arc::new(settings.model.load(&device, &mut progress).map_err(|e| e.to_string())?);
+        let model = Arc::new(settings.model.load(&device, &mut progress, cancel).map_err(|e| e.to_string())?);
         self.loaded = Some((settings.device, note.clone(), model.clone()));
         Ok((model, note))
     }

@@ -6,9 +6,10 @@ use crate::{
     cache::{Lane, spec::parse_lanes},
     engine::Sampling,
     measure::machine::DeviceChoice,
+    report::units::parse_size,
 };
 
-use super::{size::parse_size, worker::RunSettings};
+use super::worker::RunSettings;
 
 /// The fields of the controls.
 #[derive(Clone, Debug, PartialEq)]

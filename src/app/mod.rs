@@ -9,7 +9,6 @@ mod engine_thread;
 pub mod form;
 pub mod panels;
 mod screenshot;
-mod size;
 pub mod state;
 pub mod theme;
 mod units;

@@ -4,7 +4,6 @@ use crate::{
     cache::Lane,
     engine::StepRecord,
     experiment::{LaneEnd, LaneEvent},
-    measure::stats::percentile,
 };
 
 use super::worker::{Event, Facts, What};
@@ -72,19 +71,6 @@ pub struct LaneState {
     pub agreed: usize,
     /// The first token that is not the first lane's, counted from 0.
     pub first_divergence: Option<usize>,
-}
-
-/// Latency of one lane, in seconds; `None` until there is something to measure.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LaneStats {
-    /// Time to first token: the prefill and the first sample.
-    pub ttft_secs: Option<f64>,
-    /// Time per output token after the first: (end to end - TTFT) / (n - 1).
-    pub tpot_secs: Option<f64>,
-    /// Inter-token latency, half of the tokens took at most this.
-    pub itl_p50_secs: Option<f64>,
-    /// Inter-token latency, 99 % of the tokens took at most this.
-    pub itl_p99_secs: Option<f64>,
 }
 
 impl RunState {
@@ -200,19 +186,6 @@ impl LaneState {
         let (before, rest) = self.text.split_at_checked(start).unwrap_or((&self.text, ""));
         let (token, after) = rest.split_at_checked(end - start).unwrap_or((rest, ""));
         (before, token, after)
-    }
-
-    #[must_use]
-    pub fn stats(&self) -> LaneStats {
-        let secs: Vec<f64> = self.decode().iter().map(|record| record.total_secs).collect();
-        #[expect(clippy::cast_precision_loss, reason = "far fewer tokens than 2^52")]
-        let n = secs.len() as f64;
-        LaneStats {
-            ttft_secs: self.records.first().map(|record| record.total_secs),
-            tpot_secs: (!secs.is_empty()).then(|| secs.iter().sum::<f64>() / n),
-            itl_p50_secs: percentile(&secs, 50.0),
-            itl_p99_secs: percentile(&secs, 99.0),
-        }
     }
 }
 

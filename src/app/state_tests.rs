@@ -1,5 +1,5 @@
 use super::*;
-use crate::{cache::spec::parse_lanes, engine::Phase as StepPhase};
+use crate::{cache::spec::parse_lanes, engine::Phase as StepPhase, report::Latency};
 
 fn record(step: usize, token_id: u32, total_secs: f64) -> StepRecord {
     StepRecord {
@@ -69,13 +69,13 @@ fn divergence_at_the_very_first_token() {
 #[test]
 fn statistics_keep_the_prefill_apart() {
     let mut lane = run().lanes.remove(0);
-    assert_eq!(lane.stats(), LaneStats::default());
+    assert_eq!(Latency::of(&lane.records), Latency::default());
     lane.records.push(record(0, 1, 9.0));
-    assert_eq!(lane.stats(), LaneStats { ttft_secs: Some(9.0), ..LaneStats::default() });
+    assert_eq!(Latency::of(&lane.records), Latency { ttft_secs: Some(9.0), ..Latency::default() });
     for (step, secs) in [(1, 1.0), (2, 2.0), (3, 6.0)] {
         lane.records.push(record(step, 1, secs));
     }
-    let stats = lane.stats();
+    let stats = Latency::of(&lane.records);
     let end_to_end = 9.0 + 1.0 + 2.0 + 6.0;
     assert_eq!(stats.tpot_secs, Some((end_to_end - 9.0) / 3.0));
     assert_eq!(stats.itl_p50_secs, Some(2.0));

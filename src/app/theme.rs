@@ -1,5 +1,6 @@
 //! Every colour and text size of the window, in one place.
 
+use crate::report::colours;
 use egui::{Color32, Context, FontFamily, FontId, TextStyle, Theme, Ui, Visuals};
 
 /// A colour on a dark and on a light background.
@@ -24,17 +25,6 @@ impl Tone {
     }
 }
 
-/// The first lanes get colours that also differ for people who tell red from green poorly.
-const LANES: [Tone; 8] = [
-    Tone::new([255, 145, 77], [178, 66, 4]),
-    Tone::new([92, 179, 255], [11, 99, 197]),
-    Tone::new([96, 214, 145], [16, 122, 66]),
-    Tone::new([208, 158, 255], [122, 40, 196]),
-    Tone::new([255, 214, 82], [124, 88, 0]),
-    Tone::new([255, 128, 172], [190, 24, 93]),
-    Tone::new([80, 218, 210], [9, 112, 110]),
-    Tone::new([190, 194, 200], [84, 88, 96]),
-];
 pub const ERROR: Tone = Tone::new([255, 120, 110], [186, 26, 26]);
 pub const WARNING: Tone = Tone::new([255, 200, 90], [145, 85, 0]);
 pub const SAME: Tone = Tone::new([130, 205, 150], [30, 110, 60]);
@@ -44,7 +34,8 @@ pub const DIVERGENCE: Tone = Tone::new([150, 38, 52], [255, 196, 196]);
 /// The colour of a lane, wherever it is drawn.
 #[must_use]
 pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {
-    LANES[lane % LANES.len()].on(visuals)
+    let (dark, light) = colours::lane(lane);
+    Tone::new(dark, light).on(visuals)
 }
 
 /// Lines that help the eye and stay behind the data.
@@ -100,7 +91,7 @@ mod tests {
         for theme in [Theme::Dark, Theme::Light] {
             let visuals = ctx.style_of(theme).visuals.clone();
             let ground = luminance(visuals.panel_fill);
-            for lane in 0..LANES.len() {
+            for lane in 0..colours::LANES.len() {
                 let color = luminance(lane_color(lane, &visuals));
                 let contrast = (color.max(ground) + 0.05) / (color.min(ground) + 0.05);
                 assert!(contrast >= 4.5, "lane {lane} in {theme:?}: contrast {contrast}");

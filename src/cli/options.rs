@@ -94,10 +94,14 @@ impl ModelArgs {
         let source: ModelSource = self.model.parse()?;
         let (device, remark) = self.device.parse::<DeviceChoice>()?.open()?;
         let bar = progress::bar("loading", 1);
-        let model = source.load(&device, &mut |done, all| {
-            bar.set_length(all as u64);
-            bar.set_position(done as u64);
-        });
+        let model = source.load(
+            &device,
+            &mut |done, all| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            },
+            &super::CANCEL,
+        );
         bar.finish_and_clear();
         let model = model.with_context(|| format!("model `{source}` cannot be loaded"))?;
         let mut err = io::stderr();

@@ -64,7 +64,8 @@ pub struct Gpt2 {
 }
 
 impl Gpt2 {
-    /// Reads the weights one by one; `progress(done, all)` after each tensor.
+    /// Reads the weights one by one; `progress(done, all)` after each tensor, before which
+    /// `cancel` is looked at.
     ///
     /// # Errors
     /// [`ModelError`] of the weights, or candle's.
@@ -73,6 +74,7 @@ impl Gpt2 {
         weights: &mut Weights,
         device: &Device,
         progress: &mut dyn FnMut(usize, usize),
+        cancel: &AtomicBool,
     ) -> Result<Self, ModelError> {
         let all = config.tensors();
         let n_all = all.len();
@@ -80,6 +82,9 @@ impl Gpt2 {
         // In the order of `Config::tensors`, which is the order below.
         let mut next = || -> Result<Tensor, ModelError> {
             let (i, (name, shape)) = tensors.next().ok_or(ModelError::NoTokens)?;
+            if cancel.load(Ordering::Relaxed) {
+                return Err(ModelError::Cancelled);
+            }
             let tensor = weights.tensor(&name, &shape, device)?;
             progress(i + 1, n_all);
             Ok(tensor)

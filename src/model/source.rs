@@ -4,6 +4,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::atomic::AtomicBool,
 };
 
 use candle_core::Device;
@@ -130,11 +131,16 @@ impl ModelSource {
         }
     }
 
-    /// Loads the model; `progress(done, all)` after each tensor.
+    /// Loads the model; `progress(done, all)` after each tensor, before which `cancel` is looked at.
     ///
     /// # Errors
     /// One clear [`ModelError`] for whatever is wrong, before memory for the weights is taken.
-    pub fn load(&self, device: &Device, progress: &mut dyn FnMut(usize, usize)) -> Result<LoadedModel, ModelError> {
+    pub fn load(
+        &self,
+        device: &Device,
+        progress: &mut dyn FnMut(usize, usize),
+        cancel: &AtomicBool,
+    ) -> Result<LoadedModel, ModelError> {
         let config = self.config()?;
         let needed_bytes = config.n_params() * size_of::<f32>() as u64;
         if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
@@ -162,7 +168,7 @@ impl ModelSource {
         if let Weights::File(file) = &weights {
             file.check(&config)?;
         }
-        let model = Gpt2::load(config, &mut weights, device, progress)?;
+        let model = Gpt2::load(config, &mut weights, device, progress, cancel)?;
         Ok(LoadedModel { source: self.clone(), model, tokenizer, hash })
     }
 }
@@ -203,9 +209,12 @@ mod tests {
     #[test]
     fn the_embedded_model_loads() {
         let mut calls = 0;
-        let loaded = ModelSource::Story.load(&Device::Cpu, &mut |_, _| calls += 1).expect("embedded");
+        let loaded =
+            ModelSource::Story.load(&Device::Cpu, &mut |_, _| calls += 1, &AtomicBool::new(false)).expect("embedded");
         assert_eq!(calls, loaded.model.config().tensors().len());
         assert_eq!(loaded.hash.len(), 64);
+        let cancelled = ModelSource::Story.load(&Device::Cpu, &mut |_, _| {}, &AtomicBool::new(true));
+        assert!(matches!(cancelled, Err(ModelError::Cancelled)));
         assert!(STORY_CONFIG.len() + STORY_TOKENIZER.len() + STORY_WEIGHTS.len() <= 16 << 20, "over 16 MB");
     }
 }

@@ -1,9 +1,10 @@
 //! Records -> what a person reads: a table with its definitions, CSV, JSON, plots.
 
+pub mod colours;
 pub mod files;
 pub mod plots;
 pub mod summary;
 pub mod table;
 pub mod units;
 
-pub use summary::{LaneResult, LaneSummary, summarise};
+pub use summary::{LaneResult, LaneSummary, Latency, summarise};

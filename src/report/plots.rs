@@ -5,24 +5,13 @@ use std::{path::Path, sync::Once};
 use plotters::{coord::Shift, prelude::*};
 
 use super::{
+    colours,
     files::{WriteError, write_whole},
     summary::LaneResult,
 };
 use crate::engine::{Phase, StepRecord};
 
 const SIZE: (u32, u32) = (960, 540);
-
-/// Okabe and Ito's palette, told apart by colour-blind readers; lane `i` has colour `i`.
-pub const LANE_COLOURS: [(u8, u8, u8); 8] = [
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 0, 0),
-    (240, 228, 66),
-];
 
 struct Series {
     label: String,
@@ -74,7 +63,7 @@ fn series(lanes: &[LaneResult], dashed: bool, y: impl Fn(&StepRecord) -> Option<
         .iter()
         .enumerate()
         .map(|(i, lane)| {
-            let (r, g, b) = LANE_COLOURS[i % LANE_COLOURS.len()];
+            let (_, [r, g, b]) = colours::lane(i);
             #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
             let points = lane.records.iter().filter_map(|r| Some((r.step as f64, y(r)?))).collect();
             // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight.

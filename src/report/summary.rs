@@ -29,12 +29,40 @@ impl LaneResult {
     pub fn token_ids(&self) -> Vec<u32> {
         self.records.iter().map(|r| r.token_id).collect()
     }
+}
 
-    /// Seconds of every decode step.
+/// Latency of one lane; `None` until there is something to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    /// Time to first token: the prefill and the first sample.
+    pub ttft_secs: Option<f64>,
+    /// Time per output token after the first: (end to end - TTFT) / (n - 1).
+    pub tpot_secs: Option<f64>,
+    /// Inter-token latency: half of the later tokens took at most this.
+    pub itl_p50_secs: Option<f64>,
+    pub itl_p90_secs: Option<f64>,
+    pub itl_p99_secs: Option<f64>,
+}
+
+impl Latency {
     #[must_use]
-    pub fn inter_token_secs(&self) -> Vec<f64> {
-        self.records.iter().filter(|r| r.phase == Phase::Decode).map(|r| r.total_secs).collect()
+    pub fn of(records: &[StepRecord]) -> Self {
+        let itl = inter_token_secs(records);
+        #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
+        let n = itl.len() as f64;
+        Self {
+            ttft_secs: records.first().map(|r| r.total_secs),
+            tpot_secs: (!itl.is_empty()).then(|| itl.iter().sum::<f64>() / n),
+            itl_p50_secs: percentile(&itl, 50.0),
+            itl_p90_secs: percentile(&itl, 90.0),
+            itl_p99_secs: percentile(&itl, 99.0),
+        }
     }
+}
+
+/// Seconds of every decode step.
+fn inter_token_secs(records: &[StepRecord]) -> Vec<f64> {
+    records.iter().filter(|r| r.phase == Phase::Decode).map(|r| r.total_secs).collect()
 }
 
 /// The numbers of one lane, as in `summary.json`. [`DEFINITIONS`] says what they mean.
@@ -42,11 +70,8 @@ impl LaneResult {
 pub struct LaneSummary {
     pub lane: String,
     pub tokens: usize,
-    pub ttft_secs: Option<f64>,
-    pub tpot_secs: Option<f64>,
-    pub itl_p50_secs: Option<f64>,
-    pub itl_p90_secs: Option<f64>,
-    pub itl_p99_secs: Option<f64>,
+    #[serde(flatten)]
+    pub latency: Latency,
     /// Median ITL of the first and of the last 64 decode steps, and the second over the first: what a
     /// growing context costs. Present from 128 decode steps on, so that the two never overlap.
     pub itl_first_64_median_secs: Option<f64>,
@@ -84,23 +109,17 @@ pub fn summarise(lanes: &[LaneResult]) -> Vec<LaneSummary> {
 }
 
 fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
-    let itl = lane.inter_token_secs();
+    let itl = inter_token_secs(&lane.records);
     let last = lane.records.last();
     let bytes = |field: fn(&StepRecord) -> u64| last.map_or(0, field);
     let edges = (itl.len() >= 2 * EDGE).then(|| (&itl[..EDGE], &itl[itl.len() - EDGE..]));
     let first_median = edges.and_then(|(first, _)| percentile(first, 50.0));
     let last_median = edges.and_then(|(_, last)| percentile(last, 50.0));
     let first_divergence = divergence(first_ids, &lane.token_ids());
-    #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
-    let tpot_secs = (!itl.is_empty()).then(|| itl.iter().sum::<f64>() / itl.len() as f64);
     LaneSummary {
         lane: lane.lane.clone(),
         tokens: lane.records.len(),
-        ttft_secs: lane.records.first().map(|r| r.total_secs),
-        tpot_secs,
-        itl_p50_secs: percentile(&itl, 50.0),
-        itl_p90_secs: percentile(&itl, 90.0),
-        itl_p99_secs: percentile(&itl, 99.0),
+        latency: Latency::of(&lane.records),
         itl_first_64_median_secs: first_median,
         itl_last_64_median_secs: last_median,
         itl_last_over_first: first_median.zip(last_median).map(|(first, last)| last / first),
@@ -158,14 +177,14 @@ mod tests {
         other.records = vec![record(0, 1.0, 1), record(1, 1.0, 9), record(2, 1.0, 3)];
         let short = LaneResult { records: vec![record(0, 1.0, 1)], ..LaneResult::new("concat".into()) };
         let summary = summarise(&[lane, other, short]);
-        assert_eq!(summary[0].ttft_secs, Some(5.0));
-        assert_eq!(summary[0].tpot_secs, Some(2.0));
-        assert_eq!(summary[0].itl_p50_secs, Some(2.0));
+        assert_eq!(summary[0].latency.ttft_secs, Some(5.0));
+        assert_eq!(summary[0].latency.tpot_secs, Some(2.0));
+        assert_eq!(summary[0].latency.itl_p50_secs, Some(2.0));
         assert_eq!(summary[0].copied_bytes, 2);
         assert!(summary[0].same_tokens_as_first_lane);
         assert_eq!(summary[1].first_divergence, Some(1));
         assert!(!summary[2].same_tokens_as_first_lane && summary[2].first_divergence.is_none());
-        assert_eq!(summary[2].tpot_secs, None);
+        assert_eq!(summary[2].latency.tpot_secs, None);
     }
 
     #[test]

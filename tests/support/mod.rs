@@ -23,7 +23,7 @@ pub fn golden_folder(name: &str) -> PathBuf {
 
 pub fn golden_model(name: &str) -> Arc<LoadedModel> {
     let source = ModelSource::Folder(golden_folder(name));
-    Arc::new(source.load(&Device::Cpu, &mut |_, _| {}).expect("golden model"))
+    Arc::new(source.load(&Device::Cpu, &mut |_, _| {}, &NEVER).expect("golden model"))
 }
 
 pub fn reference(name: &str) -> HashMap<String, Tensor> {

@@ -12,24 +12,28 @@ const MAX_MARKS: usize = 200;
 
 /// Whole tokens.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
+#[must_use]
 pub fn tokens(input: GridInput) -> Vec<GridMark> {
     even(&input, decimal(input.base_step_size / BASE_PIXELS * X_PIXELS).max(1.0))
 }
 
 /// Steps of 1, 2 or 5 times a power of ten.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
+#[must_use]
 pub fn millis(input: GridInput) -> Vec<GridMark> {
     even(&input, decimal(input.base_step_size / BASE_PIXELS * Y_PIXELS))
 }
 
 /// Steps of a power of two.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
+#[must_use]
 pub fn mebibytes(input: GridInput) -> Vec<GridMark> {
     even(&input, (input.base_step_size / BASE_PIXELS * Y_PIXELS).log2().ceil().exp2())
 }
 
 /// 1, 2, .. 9 of every decade in sight, on an axis of logarithms.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
+#[must_use]
 pub fn decades(input: GridInput) -> Vec<GridMark> {
     let (low, high) = input.bounds;
     let mut marks = vec![];

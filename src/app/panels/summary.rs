@@ -5,10 +5,13 @@ use egui::{
     WidgetInfo, vec2,
 };
 
-use crate::app::{
-    state::{LaneState, RunState},
-    theme,
-    units::{mebibytes, millis},
+use crate::{
+    app::{
+        state::{LaneState, RunState},
+        theme,
+        units::{mebibytes, millis},
+    },
+    report::Latency,
 };
 
 /// Name, unit, definition.
@@ -117,7 +120,7 @@ fn right(ui: &mut Ui, text: RichText, help: &str) {
 }
 
 fn cells(lane: &LaneState) -> [String; COLUMNS.len()] {
-    let stats = lane.stats();
+    let stats = Latency::of(&lane.records);
     let secs = |secs: Option<f64>| secs.map_or_else(|| "-".into(), millis);
     let newest = lane.records.last();
     let bytes = |bytes: Option<u64>| bytes.map_or_else(|| "-".into(), mebibytes);
