@@ -17,7 +17,10 @@ pub mod worker;
 
 use std::path::PathBuf;
 
-use crate::measure::machine::DeviceChoice;
+use crate::{
+    experiment::{DEFAULT_LANES, DEFAULT_PROMPT, DEFAULT_TOKENS},
+    measure::machine::DeviceChoice,
+};
 
 use form::{Form, Optional};
 pub use window::App;
@@ -40,11 +43,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             model: "story".into(),
-            prompt: "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum.\n\
-                     In the evening Mia took out her"
-                .into(),
-            lanes: form::PRESETS[0].1.into(),
-            tokens: 200,
+            prompt: DEFAULT_PROMPT.into(),
+            lanes: DEFAULT_LANES.into(),
+            tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
             autorun: false,
             screenshot: None,

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::cache::spec::parse_lanes;
+use crate::cache::{Format, spec::parse_lanes};
 
 /// Far more than any of these needs; only a hang reaches it.
 const WATCHDOG: Duration = Duration::from_mins(1);
@@ -71,7 +71,8 @@ fn a_round_gives_every_lane_one_token_and_then_waits() {
 fn a_round_is_a_round_after_another_lane_has_failed() {
     let mut worker = Worker::spawn(|| ()).expect("thread");
     // 16 tokens of f32 fit, so the second lane runs full; int8 goes on.
-    let one_block = 2 * 4 * 192 * 4 * 16;
+    let kv = ModelSource::Story.config().expect("embedded").kv_shape();
+    let one_block = 16 * kv.formula_bytes_per_token(Format::F32);
     let settings = RunSettings {
         lanes: parse_lanes("paged:16+int8,paged:16").expect("lanes"),
         memory_limit_bytes: Some(one_block),

@@ -10,16 +10,13 @@ use clap::Args;
 
 use crate::{
     engine::Sampling,
+    experiment::DEFAULT_PROMPT,
     measure::machine::DeviceChoice,
     model::{LoadedModel, ModelSource},
     report::units::parse_size,
 };
 
 use super::progress;
-
-/// A story the embedded model can answer.
-pub const DEFAULT_PROMPT: &str = "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum. \
-                                  Nora wears a green hat. Mia took out her";
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
-        Experiment, LaneEnd, LaneEvent, Workload,
+        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload,
         trace::{Header, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
@@ -26,8 +26,6 @@ use super::{
     progress,
 };
 
-/// The lanes of the first demonstration: without and with a cache, in pages, and smaller.
-const DEFAULT_LANES: &str = "none,contiguous,paged:16,paged:16+int8";
 const TRACE: &str = "trace.jsonl";
 const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
@@ -47,7 +45,7 @@ pub struct Args {
     #[arg(long, default_value = DEFAULT_LANES)]
     lanes: String,
     /// Tokens to generate in each lane, exactly
-    #[arg(long, default_value_t = 200, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = DEFAULT_TOKENS, allow_negative_numbers = true)]
     tokens: usize,
     /// Let a lane stop at the model's end-of-text token
     #[arg(long)]

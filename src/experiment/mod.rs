@@ -16,6 +16,14 @@ use crate::{
     model::{LoadedModel, ModelError, TextStream},
 };
 
+/// A story the embedded model can answer, for whoever gives no prompt.
+pub const DEFAULT_PROMPT: &str = "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum. \
+                                  Nora wears a green hat. Mia took out her";
+/// The lanes of the first demonstration: without and with a cache, in pages, and smaller.
+pub const DEFAULT_LANES: &str = "none,contiguous,paged:16,paged:16+int8";
+/// Tokens that show how the lanes part and still take seconds on a laptop.
+pub const DEFAULT_TOKENS: usize = 200;
+
 /// What every lane of an experiment does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {

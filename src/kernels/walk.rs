@@ -1,6 +1,6 @@
 //! The attention walk: queries read a cache as a sequence of tiles.
 //!
-//! One task handles one head and up to [`QUERY_CHUNK`] queries. It walks the tiles twice: once for the
+//! One task handles one head and up to 8 queries. It walks the tiles twice: once for the
 //! scores, once for the weighted sum of values. Every query meets the tokens one by one in the order of
 //! their positions, so a result depends neither on where tiles begin and end, nor on how many threads
 //! work, nor on which queries share a task: lossless layouts agree to the last bit.
