@@ -17,8 +17,10 @@ use crate::{
 };
 
 /// A story the embedded model can answer, for whoever gives no prompt.
-pub const DEFAULT_PROMPT: &str = "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum. \
-                                  Nora wears a green hat. Mia took out her";
+pub const DEFAULT_PROMPT: &str = "\
+Once upon a time there were three friends: Mia, Tom and Nora. Mia keeps a red key. Mia has a pet fox. \
+Tom likes soup best. Tom can play the drum. Nora is wearing a green hat. Nora lives near the mill.
+In the evening Mia and Nora met in the park. Mia took out her";
 /// The lanes of the first demonstration: without and with a cache, in pages, and smaller.
 pub const DEFAULT_LANES: &str = "none,contiguous,paged:16,paged:16+int8";
 /// Tokens that show how the lanes part and still take seconds on a laptop.
