@@ -35,16 +35,17 @@ pub struct F32Rows;
 /// value is at most scale / 2 (vLLM's `int8_per_token_head`).
 pub struct Int8Rows;
 
-fn dot_lanes(query: &[f32], row: impl Fn(usize) -> f32) -> f32 {
+#[inline]
+fn dot_lanes<T: Copy>(query: &[f32], row: &[T], value: impl Fn(T) -> f32) -> f32 {
+    let (queries, rows) = (query.chunks_exact(LANES), row.chunks_exact(LANES));
     let mut sums = [0.0_f32; LANES];
-    let whole = query.len() / LANES * LANES;
-    for base in (0..whole).step_by(LANES) {
-        for lane in 0..LANES {
-            sums[lane] += query[base + lane] * row(base + lane);
-        }
+    for ((sum, q), x) in sums.iter_mut().zip(queries.remainder()).zip(rows.remainder()) {
+        *sum = q * value(*x);
     }
-    for (i, q) in query.iter().enumerate().skip(whole) {
-        sums[i - whole] += q * row(i);
+    for (queries, row) in queries.zip(rows) {
+        for ((sum, q), x) in sums.iter_mut().zip(queries).zip(row) {
+            *sum += q * value(*x);
+        }
     }
     ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
 }
@@ -67,8 +68,7 @@ impl RowFormat for F32Rows {
 
     #[inline]
     fn dot(query: &[f32], codes: &[u8], _scale: f32) -> f32 {
-        let row: &[f32] = &bytemuck::cast_slice(codes)[..query.len()];
-        dot_lanes(query, |i| row[i])
+        dot_lanes(query, bytemuck::cast_slice(codes), |x: f32| x)
     }
 
     #[inline]
@@ -108,8 +108,7 @@ impl RowFormat for Int8Rows {
 
     #[inline]
     fn dot(query: &[f32], codes: &[u8], scale: f32) -> f32 {
-        let codes = &codes[..query.len()];
-        scale * dot_lanes(query, |i| f32::from(codes[i].cast_signed()))
+        scale * dot_lanes(query, codes, |code| f32::from(code.cast_signed()))
     }
 
     #[inline]

@@ -1,7 +1,9 @@
 //! The attention walk: queries read a cache as a sequence of tiles.
 //!
-//! One task handles one head and up to 8 queries. It walks the tiles twice: once for the
-//! scores, once for the weighted sum of values. Every query meets the tokens one by one in the order of
+//! A task walks the tiles twice: once for the scores, once for the weighted sum of values. A single query
+//! (decode) is split over threads by heads, and a task takes all its heads token by token, so that it reads
+//! memory in the order in which it lies. Several queries (prefill) are split into chunks that read a row while
+//! it is in the first-level cache. Every query meets the tokens one by one in the order of
 //! their positions, so a result depends neither on where tiles begin and end, nor on how many threads
 //! work, nor on which queries share a task: lossless layouts agree to the last bit.
 //!
@@ -65,15 +67,22 @@ pub fn walk<F: RowFormat>(
     assert_eq!(out.len(), queries.len * n_head * head_dim);
     let walk = Walk::<F> { shape, queries, tiles, n_tokens, format: std::marker::PhantomData };
 
-    // One query: a task is a head. Several: a task is a chunk of queries with all their heads. Both cut
-    // `out` and the probe into neighbouring pieces.
-    let (queries_each, heads_each) = if queries.len == 1 { (1, 1) } else { (QUERY_CHUNK, n_head) };
+    // One query: a task is a share of the heads. Several: a task is a chunk of queries with all their heads.
+    // Both cut `out` and the probe into neighbouring pieces.
+    let decode = queries.len == 1;
+    let (queries_each, heads_each) =
+        if decode { (1, n_head.div_ceil(rayon::current_num_threads())) } else { (QUERY_CHUNK, n_head) };
     let out_chunk = queries_each * heads_each * head_dim;
     let probe_chunk = queries_each * heads_each * n_tokens;
     let task = |index: usize, out: &mut [f32], probe: Option<&mut [f32]>| {
-        let (first_query, heads) =
-            if queries.len == 1 { (0, index..index + 1) } else { (index * QUERY_CHUNK, 0..n_head) };
-        walk.task(first_query, heads, out, probe);
+        if decode {
+            let heads = index * heads_each..n_head.min((index + 1) * heads_each);
+            walk.task(0, &[heads], out, probe);
+        } else {
+            // Head by head: all of a chunk's scores for all heads would not fit into the cache.
+            let heads: Vec<_> = (0..n_head).map(|head| head..head + 1).collect();
+            walk.task(index * QUERY_CHUNK, &heads, out, probe);
+        }
     };
 
     let parallel = queries.len * n_tokens * n_head * head_dim >= PARALLEL_FROM;
@@ -101,25 +110,36 @@ struct Walk<'a, F> {
 }
 
 impl<F: RowFormat> Walk<'_, F> {
-    /// `out` `[queries, heads, head_dim]` for the queries from `first_query` that fit into it.
-    fn task(&self, first_query: usize, heads: std::ops::Range<usize>, out: &mut [f32], mut probe: Option<&mut [f32]>) {
-        let HeadShape { head_dim, .. } = self.shape;
-        let n_heads = heads.len();
+    /// `out` `[queries, heads, head_dim]` for the queries from `first_query` that fit into it, and all heads of
+    /// `groups`, which follow each other. The heads of a group are walked together.
+    fn task(
+        &self,
+        first_query: usize,
+        groups: &[std::ops::Range<usize>],
+        out: &mut [f32],
+        mut probe: Option<&mut [f32]>,
+    ) {
+        let head_dim = self.shape.head_dim;
+        let n_heads: usize = groups.iter().map(ExactSizeIterator::len).sum();
+        let first_head = groups.first().map_or(0, |group| group.start);
         let n_queries = out.len() / (n_heads * head_dim);
-        let mut weights = vec![0.0_f32; n_queries * self.n_tokens];
-        for (h, head) in heads.enumerate() {
-            self.scores(first_query, n_queries, head, &mut weights);
-            for (i, weights) in weights.chunks_exact_mut(self.n_tokens).enumerate() {
-                softmax(&mut weights[..self.visible(first_query + i)]);
+        let group_len = groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+        let mut weights = vec![0.0_f32; group_len * n_queries * self.n_tokens];
+        out.fill(0.0);
+        for group in groups {
+            let chunk = Chunk { first_query, n_queries, heads: group.clone() };
+            let weights = &mut weights[..group.len() * n_queries * self.n_tokens];
+            self.scores(&chunk, weights);
+            for (row, weights) in weights.chunks_exact_mut(self.n_tokens).enumerate() {
+                softmax(&mut weights[..self.visible(first_query + row % n_queries)]);
             }
-            for i in 0..n_queries {
-                out[(i * n_heads + h) * head_dim..][..head_dim].fill(0.0);
-            }
-            self.add_values(first_query, n_queries, head, &weights, |i| (i * n_heads + h) * head_dim, out);
+            let out_row = |head: usize, i: usize| i * n_heads + head - first_head;
+            self.add_values(&chunk, weights, |head, i| out_row(head, i) * head_dim, out);
             if let Some(probe) = probe.as_deref_mut() {
-                for (i, weights) in weights.chunks_exact(self.n_tokens).enumerate() {
+                for (row, weights) in weights.chunks_exact(self.n_tokens).enumerate() {
+                    let (head, i) = (group.start + row / n_queries, row % n_queries);
                     let visible = self.visible(first_query + i);
-                    let row = &mut probe[(i * n_heads + h) * self.n_tokens..][..self.n_tokens];
+                    let row = &mut probe[out_row(head, i) * self.n_tokens..][..self.n_tokens];
                     row[..visible].copy_from_slice(&weights[..visible]);
                     row[visible..].fill(0.0);
                 }
@@ -137,66 +157,77 @@ impl<F: RowFormat> Walk<'_, F> {
         &self.queries.data[query * self.queries.token_stride + head * head_dim..][..head_dim]
     }
 
-    /// Calls `f(position, codes, scale)` for every token of the tiles, oldest first.
+    /// Calls `f(position, head, codes, scale)` for every token of the tiles, oldest first, and every head of a
+    /// group.
     fn for_each_row<'a>(
         &'a self,
-        head: usize,
+        heads: &std::ops::Range<usize>,
         rows_of: impl Fn(&Tile<'a>) -> Rows<'a>,
-        mut f: impl FnMut(usize, &'a [u8], f32),
+        mut f: impl FnMut(usize, usize, &'a [u8], f32),
     ) {
-        let kv_head = self.shape.kv_head(head);
         let code_bytes = F::code_bytes(self.shape.head_dim);
         let mut position = 0;
         for tile in self.tiles {
             let rows = rows_of(tile);
             for token in 0..tile.len {
-                let codes = &rows.codes[token * rows.token_stride + kv_head * code_bytes..][..code_bytes];
-                let scale = if F::SCALES == 0 { 1.0 } else { rows.scales[token * self.shape.n_kv_head + kv_head] };
-                f(position, codes, scale);
+                for head in heads.clone() {
+                    let kv_head = self.shape.kv_head(head);
+                    let codes = &rows.codes[token * rows.token_stride + kv_head * code_bytes..][..code_bytes];
+                    let scale = if F::SCALES == 0 { 1.0 } else { rows.scales[token * self.shape.n_kv_head + kv_head] };
+                    f(position, head, codes, scale);
+                }
                 position += 1;
             }
         }
     }
 
-    fn scores(&self, first_query: usize, n_queries: usize, head: usize, scores: &mut [f32]) {
+    /// `scores` `[heads, queries, n]`, scaled by `1 / sqrt(head_dim)`.
+    fn scores(&self, chunk: &Chunk, scores: &mut [f32]) {
         #[expect(clippy::cast_precision_loss, reason = "head_dim is small")]
         let scale = 1.0 / (self.shape.head_dim as f32).sqrt();
         self.for_each_row(
-            head,
+            &chunk.heads,
             |tile| tile.keys,
-            |position, codes, row_scale| {
-                for i in 0..n_queries {
-                    if position < self.visible(first_query + i) {
-                        let score = F::dot(self.query(first_query + i, head), codes, row_scale);
-                        scores[i * self.n_tokens + position] = score * scale;
+            |position, head, codes, row_scale| {
+                for i in 0..chunk.n_queries {
+                    let query = chunk.first_query + i;
+                    if position < self.visible(query) {
+                        let score = F::dot(self.query(query, head), codes, row_scale);
+                        scores[chunk.row(head, i) * self.n_tokens + position] = score * scale;
                     }
                 }
             },
         );
     }
 
-    fn add_values(
-        &self,
-        first_query: usize,
-        n_queries: usize,
-        head: usize,
-        weights: &[f32],
-        out_at: impl Fn(usize) -> usize,
-        out: &mut [f32],
-    ) {
+    fn add_values(&self, chunk: &Chunk, weights: &[f32], out_at: impl Fn(usize, usize) -> usize, out: &mut [f32]) {
         let head_dim = self.shape.head_dim;
         self.for_each_row(
-            head,
+            &chunk.heads,
             |tile| tile.values,
-            |position, codes, row_scale| {
-                for i in 0..n_queries {
-                    if position < self.visible(first_query + i) {
-                        let weight = weights[i * self.n_tokens + position];
-                        F::add_scaled(weight, codes, row_scale, &mut out[out_at(i)..][..head_dim]);
+            |position, head, codes, row_scale| {
+                for i in 0..chunk.n_queries {
+                    if position < self.visible(chunk.first_query + i) {
+                        let weight = weights[chunk.row(head, i) * self.n_tokens + position];
+                        F::add_scaled(weight, codes, row_scale, &mut out[out_at(head, i)..][..head_dim]);
                     }
                 }
             },
         );
+    }
+}
+
+/// Some queries and the heads that are walked together.
+struct Chunk {
+    first_query: usize,
+    n_queries: usize,
+    heads: std::ops::Range<usize>,
+}
+
+impl Chunk {
+    /// Row of `[heads, queries]`.
+    fn row(&self, head: usize, query: usize) -> usize {
+        (head - self.heads.start) * self.n_queries + query
     }
 }
 
