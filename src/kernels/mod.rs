@@ -1,10 +1,11 @@
-//! How it is computed: rows of keys and values, and the attention walk over them.
+//! How it is computed: rows of keys and values, the attention walk over them, the number of threads.
 //!
-//! The only room that may hold `unsafe` (today it holds none). It knows slices and numbers, no
+//! The only room that may hold `unsafe`. It knows slices and numbers, no
 //! tensors, no files, no sequences.
 
 pub mod reference;
 pub mod rows;
+pub mod threads;
 pub mod walk;
 
 /// The shape of one layer's attention.

@@ -35,7 +35,7 @@ pub struct F32Rows;
 /// value is at most scale / 2 (vLLM's `int8_per_token_head`).
 pub struct Int8Rows;
 
-#[inline]
+#[inline(always)]
 fn dot_lanes<T: Copy>(query: &[f32], row: &[T], value: impl Fn(T) -> f32) -> f32 {
     let (queries, rows) = (query.chunks_exact(LANES), row.chunks_exact(LANES));
     let mut sums = [0.0_f32; LANES];
@@ -66,12 +66,12 @@ impl RowFormat for F32Rows {
         row.copy_from_slice(bytemuck::cast_slice(codes));
     }
 
-    #[inline]
+    #[inline(always)]
     fn dot(query: &[f32], codes: &[u8], _scale: f32) -> f32 {
         dot_lanes(query, bytemuck::cast_slice(codes), |x: f32| x)
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_scaled(weight: f32, codes: &[u8], _scale: f32, out: &mut [f32]) {
         let row: &[f32] = bytemuck::cast_slice(codes);
         for (o, x) in out.iter_mut().zip(row) {
@@ -106,12 +106,12 @@ impl RowFormat for Int8Rows {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn dot(query: &[f32], codes: &[u8], scale: f32) -> f32 {
         scale * dot_lanes(query, codes, |code| f32::from(code.cast_signed()))
     }
 
-    #[inline]
+    #[inline(always)]
     fn add_scaled(weight: f32, codes: &[u8], scale: f32, out: &mut [f32]) {
         let weight = weight * scale;
         for (o, code) in out.iter_mut().zip(codes) {

@@ -1,10 +1,10 @@
 //! The attention walk: queries read a cache as a sequence of tiles.
 //!
-//! A task walks the tiles twice: once for the scores, once for the weighted sum of values. A single query
-//! (decode) is split over threads by heads, and a task takes all its heads token by token, so that it reads
-//! memory in the order in which it lies. Several queries (prefill) are split into chunks that read a row while
-//! it is in the first-level cache. Every query meets the tokens one by one in the order of
-//! their positions, so a result depends neither on where tiles begin and end, nor on how many threads
+//! A task is some queries and some heads: one query and a share of the heads in decode, a chunk of queries and all
+//! heads in prefill. It walks the tiles twice, once for the scores and once for the weighted sum of values, and
+//! takes a few tokens at a time for all of its heads, so that it reads memory in the order in which it lies and
+//! finds it in the first-level cache when the next head or query asks. Every query meets the tokens one by one in
+//! the order of their positions, so a result depends neither on where tiles begin and end, nor on how many threads
 //! work, nor on which queries share a task: lossless layouts agree to the last bit.
 //!
 //! Stored rows are read in place in their own format; nothing is gathered or dequantized beforehand.
@@ -16,8 +16,12 @@ use super::{HeadShape, rows::RowFormat};
 /// Queries that read a row while it is in the first-level cache.
 const QUERY_CHUNK: usize = 8;
 
-/// Below this many multiply-adds a second thread costs more than it brings (a few microseconds).
-const PARALLEL_FROM: usize = 1 << 16;
+/// Tokens whose rows stay in the first-level cache while all heads and queries read them.
+const TOKEN_CHUNK: usize = 32;
+
+/// Below this many multiply-adds (some 100 microseconds on one core) waking another thread costs more than it
+/// brings.
+const PARALLEL_FROM: usize = 1 << 20;
 
 /// Rows of several tokens: `codes[token * token_stride + kv_head * F::code_bytes(head_dim)..]`, and the
 /// scales `[token][kv_head]` of formats that have them.
@@ -75,13 +79,16 @@ pub fn walk<F: RowFormat>(
     let out_chunk = queries_each * heads_each * head_dim;
     let probe_chunk = queries_each * heads_each * n_tokens;
     let task = |index: usize, out: &mut [f32], probe: Option<&mut [f32]>| {
-        if decode {
-            let heads = index * heads_each..n_head.min((index + 1) * heads_each);
-            walk.task(0, &[heads], out, probe);
-        } else {
-            // Head by head: all of a chunk's scores for all heads would not fit into the cache.
-            let heads: Vec<_> = (0..n_head).map(|head| head..head + 1).collect();
-            walk.task(index * QUERY_CHUNK, &heads, out, probe);
+        let (first_query, first_head) = if decode { (0, index * heads_each) } else { (index * QUERY_CHUNK, 0) };
+        let n_heads = heads_each.min(n_head - first_head);
+        let n_queries = out.len() / (n_heads * head_dim);
+        let chunk = Chunk { first_query, n_queries, heads: first_head..first_head + n_heads };
+        // A length known to the compiler keeps a query, or a sum, in registers.
+        match head_dim {
+            32 => walk.dispatch::<32>(&chunk, out, probe),
+            64 => walk.dispatch::<64>(&chunk, out, probe),
+            128 => walk.dispatch::<128>(&chunk, out, probe),
+            _ => walk.dispatch::<0>(&chunk, out, probe),
         }
     };
 
@@ -110,106 +117,126 @@ struct Walk<'a, F> {
 }
 
 impl<F: RowFormat> Walk<'_, F> {
-    /// `out` `[queries, heads, head_dim]` for the queries from `first_query` that fit into it, and all heads of
-    /// `groups`, which follow each other. The heads of a group are walked together.
-    fn task(
-        &self,
-        first_query: usize,
-        groups: &[std::ops::Range<usize>],
-        out: &mut [f32],
-        mut probe: Option<&mut [f32]>,
-    ) {
-        let head_dim = self.shape.head_dim;
-        let n_heads: usize = groups.iter().map(ExactSizeIterator::len).sum();
-        let first_head = groups.first().map_or(0, |group| group.start);
-        let n_queries = out.len() / (n_heads * head_dim);
-        let group_len = groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
-        let mut weights = vec![0.0_f32; group_len * n_queries * self.n_tokens];
+    /// [`Self::task`] compiled for the widest SIMD this processor has. Both versions do the same operations in
+    /// the same order (nothing is contracted), so they agree to the last bit. `D` is the `head_dim`, or 0 where
+    /// it is only known at run time.
+    fn dispatch<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code, reason = "a function for a processor feature can only be called so")]
+            // SAFETY: the processor has AVX2, as was just detected; the function is safe in every other way.
+            unsafe {
+                self.task_avx2::<D>(chunk, out, probe);
+            };
+            return;
+        }
+        self.task::<D>(chunk, out, probe);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn task_avx2<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+        self.task::<D>(chunk, out, probe);
+    }
+
+    /// `out` `[queries, heads, head_dim]`, `probe` `[queries, heads, n]` of the chunk.
+    #[inline(always)]
+    fn task<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+        let mut weights = vec![0.0_f32; chunk.n_queries * chunk.heads.len() * self.n_tokens];
+        self.scores::<D>(chunk, &mut weights);
+        for (row, weights) in weights.chunks_exact_mut(self.n_tokens).enumerate() {
+            softmax(&mut weights[..self.visible(chunk.first_query + row / chunk.heads.len())]);
+        }
         out.fill(0.0);
-        for group in groups {
-            let chunk = Chunk { first_query, n_queries, heads: group.clone() };
-            let weights = &mut weights[..group.len() * n_queries * self.n_tokens];
-            self.scores(&chunk, weights);
-            for (row, weights) in weights.chunks_exact_mut(self.n_tokens).enumerate() {
-                softmax(&mut weights[..self.visible(first_query + row % n_queries)]);
-            }
-            let out_row = |head: usize, i: usize| i * n_heads + head - first_head;
-            self.add_values(&chunk, weights, |head, i| out_row(head, i) * head_dim, out);
-            if let Some(probe) = probe.as_deref_mut() {
-                for (row, weights) in weights.chunks_exact(self.n_tokens).enumerate() {
-                    let (head, i) = (group.start + row / n_queries, row % n_queries);
-                    let visible = self.visible(first_query + i);
-                    let row = &mut probe[out_row(head, i) * self.n_tokens..][..self.n_tokens];
-                    row[..visible].copy_from_slice(&weights[..visible]);
-                    row[visible..].fill(0.0);
-                }
-            }
+        self.add_values::<D>(chunk, &weights, out);
+        if let Some(probe) = probe {
+            // Weights of keys newer than the query were never touched: they are 0.
+            probe.copy_from_slice(&weights);
         }
     }
 
     /// Tokens that query `query` may see: all up to and including its own.
+    #[inline(always)]
     fn visible(&self, query: usize) -> usize {
         self.n_tokens - self.queries.len + query + 1
     }
 
-    fn query(&self, query: usize, head: usize) -> &[f32] {
-        let head_dim = self.shape.head_dim;
-        &self.queries.data[query * self.queries.token_stride + head * head_dim..][..head_dim]
+    /// `D`, or what it is at run time.
+    #[inline(always)]
+    fn head_dim<const D: usize>(&self) -> usize {
+        if D > 0 { D } else { self.shape.head_dim }
     }
 
-    /// Calls `f(position, head, codes, scale)` for every token of the tiles, oldest first, and every head of a
-    /// group.
-    fn for_each_row<'a>(
+    /// Calls `f(position, head, query, rows)` for runs of up to [`TOKEN_CHUNK`] tokens, oldest first, each head and
+    /// query of the chunk; `rows` are those the query may see.
+    #[inline(always)]
+    fn for_each_run<'a>(
         &'a self,
-        heads: &std::ops::Range<usize>,
+        chunk: &Chunk,
         rows_of: impl Fn(&Tile<'a>) -> Rows<'a>,
-        mut f: impl FnMut(usize, usize, &'a [u8], f32),
+        mut f: impl FnMut(usize, usize, usize, Run<'a>),
     ) {
-        let code_bytes = F::code_bytes(self.shape.head_dim);
-        let mut position = 0;
+        let mut tile_start = 0;
         for tile in self.tiles {
             let rows = rows_of(tile);
-            for token in 0..tile.len {
-                for head in heads.clone() {
-                    let kv_head = self.shape.kv_head(head);
-                    let codes = &rows.codes[token * rows.token_stride + kv_head * code_bytes..][..code_bytes];
-                    let scale = if F::SCALES == 0 { 1.0 } else { rows.scales[token * self.shape.n_kv_head + kv_head] };
-                    f(position, head, codes, scale);
+            for first in (0..tile.len).step_by(TOKEN_CHUNK) {
+                let (position, len) = (tile_start + first, TOKEN_CHUNK.min(tile.len - first));
+                for head in chunk.heads.clone() {
+                    for query in 0..chunk.n_queries {
+                        let visible = self.visible(chunk.first_query + query).saturating_sub(position);
+                        let kv_head = self.shape.kv_head(head);
+                        f(position, head, query, Run { rows, first, len: len.min(visible), kv_head });
+                    }
                 }
-                position += 1;
             }
+            tile_start += tile.len;
         }
     }
 
-    /// `scores` `[heads, queries, n]`, scaled by `1 / sqrt(head_dim)`.
-    fn scores(&self, chunk: &Chunk, scores: &mut [f32]) {
+    /// `scores` `[queries, heads, n]`, scaled by `1 / sqrt(head_dim)`.
+    #[inline(always)]
+    fn scores<const D: usize>(&self, chunk: &Chunk, scores: &mut [f32]) {
+        let head_dim = self.head_dim::<D>();
         #[expect(clippy::cast_precision_loss, reason = "head_dim is small")]
-        let scale = 1.0 / (self.shape.head_dim as f32).sqrt();
-        self.for_each_row(
-            &chunk.heads,
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        self.for_each_run(
+            chunk,
             |tile| tile.keys,
-            |position, head, codes, row_scale| {
-                for i in 0..chunk.n_queries {
-                    let query = chunk.first_query + i;
-                    if position < self.visible(query) {
-                        let score = F::dot(self.query(query, head), codes, row_scale);
-                        scores[chunk.row(head, i) * self.n_tokens + position] = score * scale;
-                    }
+            |position, head, query, run| {
+                let start = (chunk.first_query + query) * self.queries.token_stride + head * head_dim;
+                let q = &self.queries.data[start..][..head_dim];
+                let scores = &mut scores[chunk.row(query, head) * self.n_tokens + position..][..run.len];
+                for (token, score) in scores.iter_mut().enumerate() {
+                    let (codes, row_scale) = run.row::<F>(token, head_dim, self.shape.n_kv_head);
+                    *score = F::dot(q, codes, row_scale) * scale;
                 }
             },
         );
     }
 
-    fn add_values(&self, chunk: &Chunk, weights: &[f32], out_at: impl Fn(usize, usize) -> usize, out: &mut [f32]) {
-        let head_dim = self.shape.head_dim;
-        self.for_each_row(
-            &chunk.heads,
+    /// Adds the values, weighted, to `out` `[queries, heads, head_dim]`.
+    #[inline(always)]
+    fn add_values<const D: usize>(&self, chunk: &Chunk, weights: &[f32], out: &mut [f32]) {
+        let head_dim = self.head_dim::<D>();
+        self.for_each_run(
+            chunk,
             |tile| tile.values,
-            |position, head, codes, row_scale| {
-                for i in 0..chunk.n_queries {
-                    if position < self.visible(chunk.first_query + i) {
-                        let weight = weights[chunk.row(head, i) * self.n_tokens + position];
-                        F::add_scaled(weight, codes, row_scale, &mut out[out_at(head, i)..][..head_dim]);
+            |position, head, query, run| {
+                let row = chunk.row(query, head);
+                let weights = &weights[row * self.n_tokens + position..][..run.len];
+                let out = &mut out[row * head_dim..][..head_dim];
+                if D > 0 {
+                    let mut sum = [0.0_f32; D];
+                    sum.copy_from_slice(out);
+                    for (token, weight) in weights.iter().enumerate() {
+                        let (codes, row_scale) = run.row::<F>(token, D, self.shape.n_kv_head);
+                        F::add_scaled(*weight, codes, row_scale, &mut sum);
+                    }
+                    out.copy_from_slice(&sum);
+                } else {
+                    for (token, weight) in weights.iter().enumerate() {
+                        let (codes, row_scale) = run.row::<F>(token, head_dim, self.shape.n_kv_head);
+                        F::add_scaled(*weight, codes, row_scale, out);
                     }
                 }
             },
@@ -225,13 +252,35 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Row of `[heads, queries]`.
-    fn row(&self, head: usize, query: usize) -> usize {
-        (head - self.heads.start) * self.n_queries + query
+    /// Row of `[queries, heads]`.
+    #[inline(always)]
+    fn row(&self, query: usize, head: usize) -> usize {
+        query * self.heads.len() + head - self.heads.start
+    }
+}
+
+/// `len` tokens of a tile from `first` on, one head of them.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    rows: Rows<'a>,
+    first: usize,
+    len: usize,
+    kv_head: usize,
+}
+
+impl<'a> Run<'a> {
+    /// Codes and scale of one token of the run.
+    #[inline(always)]
+    fn row<F: RowFormat>(&self, token: usize, head_dim: usize, n_kv_head: usize) -> (&'a [u8], f32) {
+        let (token, code_bytes) = (self.first + token, F::code_bytes(head_dim));
+        let codes = &self.rows.codes[token * self.rows.token_stride + self.kv_head * code_bytes..][..code_bytes];
+        let scale = if F::SCALES == 0 { 1.0 } else { self.rows.scales[token * n_kv_head + self.kv_head] };
+        (codes, scale)
     }
 }
 
 /// `exp(x - max)` over its sum; the order is that of the positions.
+#[inline(always)]
 fn softmax(scores: &mut [f32]) {
     let max = scores.iter().fold(f32::NEG_INFINITY, |max, x| max.max(*x));
     let mut sum = 0.0;
@@ -269,7 +318,7 @@ mod tests {
         /// changes no bit.
         #[test]
         fn agrees_with_the_plain_reference(
-            group in 1_usize..4, n_kv_head in 1_usize..3, head_dim in prop::sample::select(vec![8_usize, 16, 24]),
+            group in 1_usize..4, n_kv_head in 1_usize..3, head_dim in prop::sample::select(vec![8_usize, 24, 32, 64, 128]),
             past in 0_usize..70, new in 1_usize..20, tile_len in 1_usize..40, seed: u32,
         ) {
             let shape = HeadShape { n_head: group * n_kv_head, n_kv_head, head_dim };
