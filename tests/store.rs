@@ -210,3 +210,23 @@ fn foreign_and_closed_sequences_are_refused() {
     }
     assert!(matches!(store.open(), Err(CacheError::TooManySequences { max_sequences: 3 })));
 }
+
+#[test]
+fn the_picture_is_where_the_tokens_are() {
+    let places = |spec: &str| -> Vec<(u32, u32)> {
+        let mut store = build(spec, shape(1, 1, 8), None).expect(spec);
+        let (first, seq) = (store.open().expect("sequence"), store.open().expect("sequence"));
+        step(&mut store, first, 3, 1).expect("room");
+        step(&mut store, seq, 5, 2).expect("room");
+        let picture = store.picture(seq).expect("open");
+        assert!(picture.iter().all(|token| token.live));
+        picture.iter().map(|token| (token.block, token.slot)).collect()
+    };
+    assert_eq!(places("paged:2"), [(2, 0), (2, 1), (3, 0), (3, 1), (4, 0)]);
+    assert_eq!(
+        places("contiguous"),
+        [(2, 0), (2, 1), (2, 2), (2, 3), (2, 4)],
+        "its region begins after 64 / 32 blocks"
+    );
+    assert_eq!(places("concat"), [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)]);
+}

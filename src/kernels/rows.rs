@@ -8,6 +8,8 @@
 //! scales  [token][kv_head]                F32: none              Int8: f32
 //! ```
 
+#![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
+
 /// Lanes of the accumulators below: the sum of a row is eight partial sums, added at the end. A fixed
 /// order makes the result the same for every layout, and leaves the compiler free to use SIMD.
 const LANES: usize = 8;

@@ -9,6 +9,8 @@
 //!
 //! Stored rows are read in place in their own format; nothing is gathered or dequantized beforehand.
 
+#![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
+
 use rayon::prelude::*;
 
 use super::{HeadShape, rows::RowFormat};
@@ -17,7 +19,7 @@ use super::{HeadShape, rows::RowFormat};
 const QUERY_CHUNK: usize = 8;
 
 /// Tokens whose rows stay in the first-level cache while all heads and queries read them.
-const TOKEN_CHUNK: usize = 32;
+const TOKEN_CHUNK: usize = 16;
 
 /// Below this many multiply-adds (some 100 microseconds on one core) waking another thread costs more than it
 /// brings.
@@ -31,6 +33,26 @@ pub struct Rows<'a> {
     /// Bytes from one token's rows to the next token's.
     pub token_stride: usize,
     pub scales: &'a [f32],
+}
+
+impl Rows<'_> {
+    /// Asks for the codes of up to `n_tokens` tokens from `first` on, ahead of their use.
+    #[inline(always)]
+    fn prefetch(&self, first: usize, n_tokens: usize) {
+        let start = (first * self.token_stride).min(self.codes.len());
+        let end = ((first + n_tokens) * self.token_stride).min(self.codes.len());
+        #[cfg(target_arch = "x86_64")]
+        for line in self.codes[start..end].chunks(64) {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            #[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
+            // SAFETY: a prefetch reads nothing and never faults, and the pointer is into `codes`.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+            };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = &self.codes[start..end];
+    }
 }
 
 /// A run of tokens whose rows lie at one place: a block, or the filled part of one.
@@ -177,10 +199,17 @@ impl<F: RowFormat> Walk<'_, F> {
         mut f: impl FnMut(usize, usize, usize, Run<'a>),
     ) {
         let mut tile_start = 0;
-        for tile in self.tiles {
+        for (index, tile) in self.tiles.iter().enumerate() {
             let rows = rows_of(tile);
             for first in (0..tile.len).step_by(TOKEN_CHUNK) {
                 let (position, len) = (tile_start + first, TOKEN_CHUNK.min(tile.len - first));
+                // Heads read every other part of a row, an order that no hardware prefetcher follows: what comes
+                // next is asked for ahead, in the order in which it lies.
+                if first + TOKEN_CHUNK < tile.len {
+                    rows.prefetch(first + TOKEN_CHUNK, TOKEN_CHUNK);
+                } else if let Some(next) = self.tiles.get(index + 1) {
+                    rows_of(next).prefetch(0, TOKEN_CHUNK);
+                }
                 for head in chunk.heads.clone() {
                     for query in 0..chunk.n_queries {
                         let visible = self.visible(chunk.first_query + query).saturating_sub(position);
