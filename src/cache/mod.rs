@@ -1,7 +1,8 @@
 //! Where keys and values live.
 //!
 //! In reading order: [`spec`] is what a person may ask for; [`pool`] and [`blocks`] decide which block
-//! holds which token, in plain integers; [`store`] puts bytes behind them and attends over them;
+//! holds which token, in plain integers; [`store`] puts bytes behind them; [`step`] is a forward
+//! pass over them;
 //! [`uncached`] is the same attention with nothing kept.
 
 pub mod blocks;
@@ -9,12 +10,14 @@ pub mod host;
 mod planes;
 pub mod pool;
 pub mod spec;
+pub mod step;
 pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
-pub use store::{Footprint, KvShape, KvStore, Step, StoreConfig, TokenPicture};
+pub use step::Step;
+pub use store::{Footprint, KvShape, KvStore, StoreConfig, TokenPicture};
 pub use uncached::Uncached;
 
 use candle_core::Tensor;

@@ -1,22 +1,15 @@
 //! The store of one lane: many sequences, one layout, one format.
 //!
-//! A forward pass is a [`Step`]: [`KvStore::reserve`] makes room for the new tokens of every sequence in
-//! the batch or changes nothing; the model attends layer by layer; [`Step::commit`] makes the tokens part
+//! A forward pass is a [`Step`](super::Step): [`KvStore::reserve`] makes room for the new tokens of every sequence in
+//! the batch or changes nothing; the model attends layer by layer; [`Step::commit`](super::Step::commit) makes the tokens part
 //! of their sequences. A step that is dropped instead (an error, a cancelled run) leaves no trace but its
 //! count of copied bytes.
 
-use candle_core::{Device, Tensor};
-
-use crate::kernels::{
-    HeadShape,
-    rows::{F32Rows, Int8Rows},
-    walk::{Queries, Tile, walk},
-};
+use crate::kernels::{HeadShape, walk::Tile};
 
 use super::{
-    CacheError, CacheSpec, Format, KvAccess, Layout, Probe,
-    blocks::{BlockTables, Limits, Reservation, SeqId, Span, block_len},
-    host::HostRows,
+    CacheError, CacheSpec, Format, Layout, Step,
+    blocks::{BlockTables, Limits, SeqId, block_len},
     planes::{LayerPlanes, RowBytes},
     vec_bytes,
 };
@@ -85,15 +78,15 @@ pub struct TokenPicture {
 
 /// Keys and values of many sequences.
 pub struct KvStore {
-    spec: CacheSpec,
-    shape: KvShape,
-    row: RowBytes,
-    tables: BlockTables,
+    pub(super) spec: CacheSpec,
+    pub(super) shape: KvShape,
+    pub(super) row: RowBytes,
+    pub(super) tables: BlockTables,
     /// The pool's planes, one per layer; none for `concat`.
-    pool: Vec<LayerPlanes>,
+    pub(super) pool: Vec<LayerPlanes>,
     /// The buffers of each sequence slot, one per layer; for `concat` only.
-    grown: Vec<Vec<LayerPlanes>>,
-    copied_bytes: u64,
+    pub(super) grown: Vec<Vec<LayerPlanes>>,
+    pub(super) copied_bytes: u64,
 }
 
 impl KvStore {
@@ -201,7 +194,7 @@ impl KvStore {
     /// [`CacheError::RepeatedSequence`], [`CacheError::EmptyStep`]
     pub fn reserve(&mut self, requests: &[(SeqId, usize)]) -> Result<Step<'_>, CacheError> {
         let reservation = self.tables.reserve(requests)?;
-        Ok(Step { store: self, reservation, committed: false })
+        Ok(Step::new(self, reservation))
     }
 
     /// What the store takes now.
@@ -302,7 +295,7 @@ impl KvStore {
     }
 
     /// The first `len` tokens of a sequence in one layer, as tiles for the walk.
-    fn tiles(&self, seq: SeqId, layer: usize, len: usize) -> Result<Vec<Tile<'_>>, CacheError> {
+    pub(super) fn tiles(&self, seq: SeqId, layer: usize, len: usize) -> Result<Vec<Tile<'_>>, CacheError> {
         if self.spec.layout == Layout::Concat {
             return Ok(vec![self.grown[self.tables.slot(seq)?][layer].tile(self.row, 0, len)]);
         }
@@ -341,153 +334,4 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<(BlockTa
     let tables = BlockTables::new(spec.layout, limits)?;
     let bytes = tables.most_blocks().checked_mul(block_bytes).filter(|bytes| isize::try_from(*bytes).is_ok());
     Ok((tables, row, bytes.ok_or(CacheError::TooLarge)? as u64))
-}
-
-/// A reserved forward pass. Dropped without [`Step::commit`], it undoes its reservation.
-pub struct Step<'a> {
-    store: &'a mut KvStore,
-    reservation: Reservation,
-    committed: bool,
-}
-
-impl Step<'_> {
-    /// The new tokens are now part of their sequences.
-    pub fn commit(mut self) {
-        self.store.tables.commit(&self.reservation);
-        self.committed = true;
-    }
-
-    /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
-    /// spans, possibly views with a token stride.
-    ///
-    /// # Errors
-    /// [`CacheError::TensorShape`], [`CacheError::Candle`]
-    pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
-        let HeadShape { n_kv_head, head_dim, .. } = self.store.shape.heads;
-        let expected = [self.n_new(), n_kv_head, head_dim];
-        let (k, v) = (HostRows::new("k", k, expected)?, HostRows::new("v", v, expected)?);
-        let (k_data, v_data, width) = (k.data()?, v.data()?, n_kv_head * head_dim);
-        let store = &mut *self.store;
-        let row = store.row;
-        let block_len = store.tables.block_len();
-        if let Some(planes) = store.pool.get_mut(layer) {
-            for copy in &self.reservation.copies {
-                let (from, to) = (copy.from as usize * block_len, copy.to as usize * block_len);
-                store.copied_bytes += planes.copy(row, from, to, copy.rows);
-            }
-        }
-        let mut token = 0;
-        for span in &self.reservation.spans {
-            let slot = store.tables.slot(span.seq)?;
-            if let Some(layers) = store.grown.get_mut(slot) {
-                let n_rows = span.past + span.new;
-                layers[layer] = layers[layer].regrown(row, span.past, n_rows);
-                store.copied_bytes += 2 * (n_rows * row.total()) as u64;
-            }
-            for position in span.past..span.past + span.new {
-                let k = &k_data[token * k.token_stride()..][..width];
-                let v = &v_data[token * v.token_stride()..][..width];
-                if let Some(layers) = store.grown.get_mut(slot) {
-                    layers[layer].write(row, position, k, v);
-                } else {
-                    let block = store.tables.table(span.seq)?[position / block_len] as usize;
-                    store.pool[layer].write(row, block * block_len + position % block_len, k, v);
-                }
-                token += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn n_new(&self) -> usize {
-        self.reservation.spans.iter().map(|span| span.new).sum()
-    }
-}
-
-impl KvAccess for Step<'_> {
-    fn spans(&self) -> &[Span] {
-        &self.reservation.spans
-    }
-
-    fn attend(
-        &mut self,
-        layer: usize,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        probe: Option<&mut Probe>,
-    ) -> Result<Tensor, CacheError> {
-        self.write(layer, k, v)?;
-        let (heads, format) = (self.store.shape.heads, self.store.spec.format);
-        let tiles = self
-            .reservation
-            .spans
-            .iter()
-            .map(|span| self.store.tiles(span.seq, layer, span.past + span.new))
-            .collect::<Result<Vec<_>, _>>()?;
-        attend_spans(heads, format, &self.reservation.spans, &tiles, q, probe)
-    }
-}
-
-impl Drop for Step<'_> {
-    fn drop(&mut self) {
-        if self.committed {
-            return;
-        }
-        self.store.tables.roll_back(&self.reservation);
-        // A concat buffer that already grew goes back to what the sequence holds.
-        for span in &self.reservation.spans {
-            let Ok(slot) = self.store.tables.slot(span.seq) else { continue };
-            for planes in self.store.grown.get_mut(slot).into_iter().flatten() {
-                *planes = planes.regrown(self.store.row, span.past, span.past);
-            }
-        }
-    }
-}
-
-/// The walk over every span of a step: `q` `[T, n_head, head_dim]` in, the same shape out.
-pub(super) fn attend_spans(
-    heads: HeadShape,
-    format: Format,
-    spans: &[Span],
-    tiles: &[Vec<Tile<'_>>],
-    q: &Tensor,
-    mut probe: Option<&mut Probe>,
-) -> Result<Tensor, CacheError> {
-    let HeadShape { n_head, head_dim, .. } = heads;
-    let n_new: usize = spans.iter().map(|span| span.new).sum();
-    let shape = [n_new, n_head, head_dim];
-    let rows = HostRows::new("q", q, shape)?;
-    let mut out = vec![0.0_f32; n_new * n_head * head_dim];
-    let (mut data, mut rest) = (rows.data()?, out.as_mut_slice());
-    if let Some(probe) = probe.as_deref_mut() {
-        probe.spans.clear();
-    }
-    for (span, tiles) in spans.iter().zip(tiles) {
-        let queries = Queries { data, token_stride: rows.token_stride(), len: span.new };
-        let (out, tail) = rest.split_at_mut(span.new * n_head * head_dim);
-        let mut weights = probe.is_some().then(|| vec![0.0; span.new * n_head * (span.past + span.new)]);
-        match format {
-            Format::Int8 => walk::<Int8Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
-            _ => walk::<F32Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
-        }
-        if let (Some(probe), Some(weights)) = (probe.as_deref_mut(), weights) {
-            probe.spans.push(by_head(&weights, span.new, n_head));
-        }
-        rest = tail;
-        data = data.get(span.new * rows.token_stride()..).unwrap_or_default();
-    }
-    Ok(Tensor::from_vec(out, &shape, &Device::Cpu)?.to_device(q.device())?)
-}
-
-/// `[T, n_head, n]` -> `[n_head, T, n]`, a copy: pictures are drawn per head.
-fn by_head(weights: &[f32], n_queries: usize, n_head: usize) -> Vec<f32> {
-    let n = weights.len() / (n_queries * n_head);
-    let mut out = Vec::with_capacity(weights.len());
-    for head in 0..n_head {
-        for query in 0..n_queries {
-            out.extend_from_slice(&weights[(query * n_head + head) * n..][..n]);
-        }
-    }
-    out
 }

@@ -8,7 +8,7 @@ use crate::kernels::{
     walk::{Rows, Tile},
 };
 
-use super::{CacheError, Format, KvAccess, Probe, SeqId, Span, host::HostRows, store::attend_spans};
+use super::{CacheError, Format, KvAccess, Probe, SeqId, Span, host::HostRows, step::attend_spans};
 
 /// One sequence, computed whole.
 pub struct Uncached {

@@ -13,7 +13,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{
     cache::Lane,
-    experiment::{Experiment, LaneEnd, LaneEvent, Workload},
+    experiment::{Experiment, LaneEnd, LaneEvent},
     report::files::{WriteError, write_whole},
 };
 
@@ -61,14 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sampling = args.sampling.sampling()?;
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
-    let workload = Workload {
-        prompt_ids,
-        max_new_tokens: args.tokens,
-        sampling,
-        prefill_chunk: args.cache.prefill_chunk(),
-        stop_at_eos: args.stop_eos,
-        memory_limit_bytes: args.cache.cache_memory,
-    };
+    let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let has_tokenizer = model.tokenizer.is_some();
     let mut experiment = Experiment::new(model, &[lane], workload)?;
     if let Some(path) = &args.logits {

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::{
     engine::Sampling,
-    experiment::DEFAULT_PROMPT,
+    experiment::{DEFAULT_PROMPT, Workload},
     measure::machine::DeviceChoice,
     model::{LoadedModel, ModelSource},
     report::units::parse_size,
@@ -77,8 +77,21 @@ impl SamplingArgs {
 }
 
 impl CacheArgs {
-    pub fn prefill_chunk(&self) -> Option<usize> {
-        self.prefill_chunk.map(|chunk| chunk as usize)
+    pub fn workload(
+        &self,
+        prompt_ids: Vec<u32>,
+        max_new_tokens: usize,
+        stop_at_eos: bool,
+        sampling: Sampling,
+    ) -> Workload {
+        Workload {
+            prompt_ids,
+            max_new_tokens,
+            sampling,
+            prefill_chunk: self.prefill_chunk.map(|chunk| chunk as usize),
+            stop_at_eos,
+            memory_limit_bytes: self.cache_memory,
+        }
     }
 }
 

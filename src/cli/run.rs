@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
-        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload,
+        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent,
         trace::{Header, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
@@ -75,14 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sampling = args.sampling.sampling()?;
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
-    let workload = Workload {
-        prompt_ids,
-        max_new_tokens: args.tokens,
-        sampling,
-        prefill_chunk: args.cache.prefill_chunk(),
-        stop_at_eos: args.stop_eos,
-        memory_limit_bytes: args.cache.cache_memory,
-    };
+    let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let mut experiment = Experiment::new(model, &lanes, workload)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
 
