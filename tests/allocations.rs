@@ -34,7 +34,8 @@ fn footprint_is_what_the_allocator_counts() {
     let shape = KvShape { n_layer: 3, heads: HeadShape { n_head: 2, n_kv_head: 2, head_dim: 24 }, max_seq_len: 100 };
     let one = Tensor::ones((1, 2, 24), candle_core::DType::F32, &Device::Cpu).expect("tensor");
     let many = Tensor::ones((33, 2, 24), candle_core::DType::F32, &Device::Cpu).expect("tensor");
-    // Whatever candle and the thread pool allocate once, they allocate here.
+    // Whatever candle and the thread pool allocate once, they allocate here: every thread of the pool has run.
+    rayon::broadcast(|_| ());
     let warm = |spec: &str| {
         let config = StoreConfig { max_sequences: 1, memory_limit_bytes: None };
         let mut store = KvStore::new(spec.parse().expect(spec), shape, config).expect(spec);
