@@ -1,7 +1,7 @@
 //! The store of one lane: many sequences, one layout, one format.
 //!
-//! A forward pass is a [`Step`](super::Step): [`KvStore::reserve`] makes room for the new tokens of every sequence in
-//! the batch or changes nothing; the model attends layer by layer; [`Step::commit`](super::Step::commit) makes the tokens part
+//! A forward pass is a [`Step`]: [`KvStore::reserve`] makes room for the new tokens of every sequence in
+//! the batch or changes nothing; the model attends layer by layer; [`Step::commit`] makes the tokens part
 //! of their sequences. A step that is dropped instead (an error, a cancelled run) leaves no trace but its
 //! count of copied bytes.
 
