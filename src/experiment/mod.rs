@@ -52,8 +52,8 @@ pub enum ExperimentError {
         prompt + new, context.saturating_sub(*prompt)
     )]
     PastContext { prompt: usize, new: usize, context: usize, model: String },
-    #[error("lane `{lane}`: {source}")]
-    Lane { lane: String, source: EngineError },
+    #[error("lane `{lane}`: {reason}")]
+    Lane { lane: String, reason: EngineError },
     #[error(
         "the lanes reserve {needed_bytes} bytes and {available_bytes} bytes of memory are free; use fewer lanes, a \
          shorter context or --cache-memory"
@@ -125,7 +125,7 @@ impl Experiment {
             return Err(EngineError::from(ModelError::TokenPastVocabulary { id, vocab_size }).into());
         }
         let store = StoreConfig { max_sequences: 1, memory_limit_bytes: workload.memory_limit_bytes };
-        let in_lane = |lane: &Lane, source: EngineError| ExperimentError::Lane { lane: lane.to_string(), source };
+        let in_lane = |lane: &Lane, reason: EngineError| ExperimentError::Lane { lane: lane.to_string(), reason };
 
         let mut needed_bytes = 0_u64;
         for lane in lanes {
