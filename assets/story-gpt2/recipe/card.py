@@ -81,6 +81,7 @@ The last column is the language the model was trained on, by the same measures.
 | measure | model | language |
 |---|---|---|
 | name lists that repeat a name | {text['lists_repeating_a_name_percent']} % of {text['lists']} | {real['lists_repeating_a_name_percent']} % |
+| name lists with a name that is not in the story | {text['lists_naming_strangers_percent']} % of {text['lists']} | {real['lists_naming_strangers_percent']} % |
 | restated facts that contradict the story | {text['restated_facts_contradicting_percent']} % of {text['restated_facts']} | {real['restated_facts_contradicting_percent']} % |
 | mentions of a fact never told | {text['mentions_of_untold_facts_percent']} % of {text['mentions_in_scenes']} | {real['mentions_of_untold_facts_percent']} % |
 | stories of 3 or more friends in which at least 3 act | {text['of_these_with_3_or_more_acting']} of {text['stories_of_3_or_more_friends']} | {real['of_these_with_3_or_more_acting']} of {real['stories_of_3_or_more_friends']} |
@@ -96,12 +97,12 @@ The first of them:
 ## Data and training
 All text comes from a small seeded grammar of our own (`recipe/words.py`, `recipe/grammar.py`); no text,
 weights or tokenizer from elsewhere. Rows are long stories whose friends may stay away until late, or
-several short documents down to a few facts. {t['tokens'] / 1e6:.1f} million tokens, {t['steps']:,} steps, {t['seconds'] / 60:.0f} minutes on
-up to {t['threads']} threads of a CPU shared with other work, seed {t['seed']}; Muon and AdamW, bf16 autocast. Recalled
-values weigh most in the loss; from step 1,000 names, and from step 2,000 the lists of who is in a
-scene and the choice of what to tell, weigh more as well. These weights and the number of steps were
-settled while the model was training, between its resumed pieces (one or two threads); the recipe holds
-them as settings, and a run from start to end follows the same plan. The curve is `training.jsonl`.
+several short documents down to a few facts. Friends are introduced in alphabetical order (not always in the
+shortest documents), and in a scene each friend who is there has a turn: orders that a small model can keep.
+{t['tokens'] / 1e6:.1f} million tokens, {t['steps']:,} steps, {t['seconds'] / 60:.0f} minutes on {t['threads']} threads of a CPU shared with
+other work, in one run from start to end, seed {t['seed']}; Muon and AdamW, bf16 autocast. Recalled values weigh most in the
+loss; from step 600 names, and from step 1,600 the lists of who is in a scene and the choice of what to tell,
+weigh more as well (`recipe/train.py`). The curve is `training.jsonl`.
 
 **Guided heads.** In the first {t['guide_steps']:,} steps a fading loss asked four heads to look at given
 places: layer 0 head 0 at the owner's name, layer {t['layers'] - 2} heads 0, 1 and 2 at earlier mentions of the

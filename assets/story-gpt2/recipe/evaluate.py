@@ -138,6 +138,7 @@ def text_measures(stories):
         "stories": len(each),
         "lists": total["lists"],
         "lists_repeating_a_name_percent": percent("lists_repeating", "lists"),
+        "lists_naming_strangers_percent": percent("lists_naming_strangers", "lists"),
         "restated_facts": total["restated"],
         "restated_facts_contradicting_percent": percent("contradictions", "restated"),
         "mentions_in_scenes": total["mentions_in_scenes"],

@@ -1,8 +1,9 @@
 """Writes stories: a `Story` is one document, written into a `Row`.
 
-A story lists its friends, tells each friend's facts once, in fixed orders, and then has scenes
-in which facts are only recalled, until it ends.  In long stories one or two friends stay away
-until late, so that recalling their facts needs a long memory.
+A story lists its friends in alphabetical order, tells each friend's facts once, in fixed orders,
+and then has scenes in which facts are only recalled, until it ends.  In a scene each friend who is
+there has a turn.  In long stories one or two friends stay away until late, so that recalling their
+facts needs a long memory.
 """
 
 import functools
@@ -29,7 +30,7 @@ class Story:
         count = min(rng.randint(*friends), len(names))
         self.listed = rng.random() < {"long": 0.85, "short": 0.6, "tiny": 0.2}[size]
         self.names = rng.sample(names, count)
-        if self.listed and rng.random() < 0.9:
+        if size != "tiny" or rng.random() < 0.5:
             self.names.sort()  # a fixed order: the model need not remember whom it has listed
         self.line_break = size == "long" or rng.random() < 0.7  # each scene on a line of its own
         self.at = {}  # name -> where it was introduced
@@ -57,8 +58,9 @@ class Story:
 
     # Sentences
 
-    def form(self, form, before, name, attribute=None, other=None, allowed=None):
-        """One clause; `before` goes in front of its first word; `allowed`: name -> position."""
+    def form(self, form, before, name, attribute=None, other=None, allowed=None, turn=False):
+        """One clause; `before` goes in front of its first word; `allowed`: name -> position;
+        `turn`: it is this friend's turn, so no other name can come first."""
         row = self.row
         allowed = allowed or {}
         for i, part in enumerate(slots(form)):
@@ -66,7 +68,8 @@ class Story:
             space = before if i == 0 else part[: -len(slot)] if slot else ""
             if slot in ("{N}", "{M}"):
                 who = name if slot == "{N}" else other
-                others = [p for n, p in allowed.items() if i == 0 or n != row.last_name]
+                others = [p for n, p in allowed.items() if n == name or not turn] if i == 0 else [
+                    p for n, p in allowed.items() if n != row.last_name]
                 row.name(who, space, others)
                 if i == 0 and slot == "{N}" and attribute:
                     self.guide_facts(name)
@@ -154,10 +157,10 @@ class Story:
             row.add(".")
             previous = name
 
-    def mention(self, cast, before, state):
-        """A sentence that recalls a fact of one of the cast (name -> position)."""
+    def mention(self, cast, before, state, turn=None):
+        """A sentence that recalls a fact of one of the cast (name -> position): of the friend whose turn it is."""
         rng, row = self.rng, self.row
-        known = [(n, a) for n in cast for a in self.facts[n]]
+        known = [(n, a) for n in ([turn] if turn else cast) for a in self.facts[n]]
         fresh = [k for k in known if k not in state["used"] and (k[0] != state["subject"] or rng.random() < 0.3)]
         pool = fresh if fresh and rng.random() < 0.9 else known
         pool = sorted(pool, key=lambda k: row.mentions[(*k, 0)][-1])  # oldest mention first
@@ -166,7 +169,7 @@ class Story:
         name, attribute = key
         form = rng.choice(MENTIONS[attribute])
         others = [n for n in cast if n != name]
-        while "{M}" in form and not others:
+        while "{M}" in form and (turn or not others):
             form = rng.choice(MENTIONS[attribute])
         lead = rng.choice(LEADS)
         if lead:
@@ -179,7 +182,7 @@ class Story:
                 row.add(before + form.split()[0])
                 self.guide_facts(name)
                 form, before = form.split(" ", 1)[1], " "
-        self.form(form, before, name, attribute, rng.choice(others) if others else None, cast)
+        self.form(form, before, name, attribute, rng.choice(others) if others else None, cast, turn is not None)
         row.add(rng.choice(TAILS) + ".")
         state["used"].add(key)
         state["subject"] = name
@@ -197,9 +200,10 @@ class Story:
         else:
             self.mention(cast, before, state)
 
-    def scene(self, time, present):
+    def scene(self, time, present, first=False):
+        """A list of who is there, then each of them in turn, then anybody."""
         rng, row = self.rng, self.row
-        count = min(len(present), rng.choice([1, 2, 2, 2, 2, 3, 3, 3, 4]))
+        count = min(len(present), rng.choice([3, 3, 4] if first else [1, 2, 2, 3, 3, 3, 4]))
         cast = set(present[:1]) | set(rng.sample(present[1:], count - 1)) if count > 1 else {rng.choice(present)}
         ordered = [n for n in self.names if n in cast]
         if self.line_break:
@@ -208,7 +212,12 @@ class Story:
         at = self.list_names(ordered, " ", self.at)
         row.add(" " + rng.choice(MEETINGS if len(ordered) > 1 else ALONE) + " " + rng.choice(PLACES) + ".")
         state = {"used": set(), "subject": None, "subjects": set()}
-        for _ in range(rng.randint(2, 4) if len(ordered) == 1 else rng.randint(4, 9)):
+        if len(ordered) > 1:
+            for name in ordered:
+                if rng.random() < 0.08:
+                    row.add(" " + rng.choice(FILLERS))
+                self.mention(at, " ", state, turn=name)
+        for _ in range(rng.randint(2, 4) if len(ordered) == 1 else rng.randint(1, 4)):
             self.sentence(at, " ", state)
         return state["subjects"]
 
@@ -240,9 +249,9 @@ class Story:
             present = [n for n in self.names if n not in away or len(row) > back]
             rng.shuffle(present)
             # Who acted least comes first, mostly; so does a friend who has just come back.
-            if rng.random() < 0.6:
+            if rng.random() < 0.8:
                 present.sort(key=acted.get)
-            for name in sorted(self.scene(rng.choice(TIMES), present)):
+            for name in sorted(self.scene(rng.choice(TIMES), present, first=not any(acted.values()))):
                 acted[name] += 1
         present = rng.sample(self.names, len(self.names))
         self.scene(rng.choice(NIGHTS), present)

@@ -56,10 +56,12 @@ def measure(text, ended):
         else:
             told[key] = value
     named = lists(text)
+    cast = set(opening[0]) if opening else {owner for _, owner, _, _ in claims(text[:scenes])}
     return {
-        "friends": len(set(opening[0])) if opening else len({o for _, o, _, _ in claims(text[:scenes])}),
+        "friends": len(cast),
         "lists": len(named),
         "lists_repeating": sum(len(set(n)) < len(n) for n in named),
+        "lists_naming_strangers": sum(not cast.issuperset(n) for n in named),
         "restated": repeats,
         "contradictions": contradictions,
         "mentions_in_scenes": mentions,

@@ -20,7 +20,7 @@ from row import CHOSEN, LISTED, NAMED, PADDING, RECALL, RECALL_NOUN, STATED, TEX
 # The loss weight of each kind of token (see row.py), and what changes at later steps: first the
 # facts are learned, then the names, then who is in a scene and what is told of whom.
 KIND_WEIGHT = {TEXT: 1.0, RECALL: 4.0, RECALL_NOUN: 2.0, STATED: 0.5, PADDING: 0.0, NAMED: 1.0, LISTED: 1.0, CHOSEN: 1.0}
-LATER_WEIGHT = {1000: {NAMED: 3.0, LISTED: 3.0}, 2000: {LISTED: 8.0, CHOSEN: 3.0}}
+LATER_WEIGHT = {600: {NAMED: 3.0, LISTED: 3.0}, 1600: {LISTED: 6.0, CHOSEN: 3.0}}
 BUCKETS = [(1, 100), (100, 300), (300, 600), (600, 900)]
 
 
@@ -30,15 +30,13 @@ def arguments():
     add("tokenizer")
     add("workdir", type=Path)
     add("--steps-short", type=int, default=480, help="steps of 16 rows of 256 tokens")
-    add("--steps-long", type=int, default=1910, help="steps of 4 rows of 1,024 tokens")
+    add("--steps-long", type=int, default=2420, help="steps of 4 rows of 1,024 tokens")
     add("--layers", type=int, default=5)
     add("--lr", type=float, default=3e-3)
     add("--warm-up", type=int, default=100)
-    add("--decay-from", type=int, default=1072, help="the rate falls from this step on ...")
-    add("--decay-steps", type=int, default=1608, help="... so that it would be 0 after these steps")
-    add("--cool-down", type=int, default=78, help="last steps, over which it falls to 0")
+    add("--decay-from", type=int, default=1300, help="from this step on the rate falls, to 0 at the end")
     add("--guide", type=float, default=0.5, help="weight of the guided heads' loss")
-    add("--guide-steps", type=int, default=1872, help="it fades to 0 over these steps")
+    add("--guide-steps", type=int, default=2200, help="it fades to 0 over these steps")
     add("--seed", type=int, default=1)
     add("--threads", type=int, default=2)
     add("--save-seconds", type=float, default=180)
@@ -131,8 +129,7 @@ def main():
         for (step, length, _), made in zip(plan[done:], batches(a.tokenizer, a.seed, plan[done:])):
             ids, kind, offset = (torch.from_numpy(made[k]) for k in ("ids", "kind", "offset"))
             guides = [(torch.from_numpy(q), torch.from_numpy(k)) for q, k in made["guides"]]
-            falling = min(1, 1 - (step - a.decay_from) / a.decay_steps) * min(1, (len(plan) - step) / a.cool_down)
-            lr = a.lr * min(1, (step + 1) / a.warm_up) * falling
+            lr = a.lr * min(1, (step + 1) / a.warm_up, (len(plan) - step) / (len(plan) - a.decay_from))
             for opt in opts:
                 for group in opt.param_groups:
                     group["lr"] = lr
