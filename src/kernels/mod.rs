@@ -5,6 +5,8 @@
 
 pub mod reference;
 pub mod rows;
+pub mod simd;
+mod softmax;
 pub mod threads;
 pub mod walk;
 

@@ -10,9 +10,7 @@
 
 #![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
 
-/// Lanes of the accumulators below: the sum of a row is eight partial sums, added at the end. A fixed
-/// order makes the result the same for every layout, and leaves the compiler free to use SIMD.
-const LANES: usize = 8;
+use super::simd::{LANES, Simd};
 
 /// A row format: how to store a row of f32, and how to read it inside attention.
 pub trait RowFormat: Sync {
@@ -24,10 +22,8 @@ pub trait RowFormat: Sync {
     fn encode(row: &[f32], codes: &mut [u8]) -> f32;
     /// Reads the row back as f32.
     fn decode(codes: &[u8], scale: f32, row: &mut [f32]);
-    /// Sum of `query[i] * row[i]`.
-    fn dot(query: &[f32], codes: &[u8], scale: f32) -> f32;
-    /// `out[i] += weight * row[i]`.
-    fn add_scaled(weight: f32, codes: &[u8], scale: f32, out: &mut [f32]);
+    /// Elements `8 * chunk ..` of the row, not yet scaled, in registers.
+    fn eight<S: Simd>(simd: S, codes: &[u8], chunk: usize) -> S::F32x8;
 }
 
 /// Rows of f32, exactly as they came.
@@ -36,21 +32,6 @@ pub struct F32Rows;
 /// Rows of i8 with one scale each: code = round(x / scale), scale = max |x| / 127. The error of a
 /// value is at most scale / 2 (vLLM's `int8_per_token_head`).
 pub struct Int8Rows;
-
-#[inline(always)]
-fn dot_lanes<T: Copy>(query: &[f32], row: &[T], value: impl Fn(T) -> f32) -> f32 {
-    let (queries, rows) = (query.chunks_exact(LANES), row.chunks_exact(LANES));
-    let mut sums = [0.0_f32; LANES];
-    for ((sum, q), x) in sums.iter_mut().zip(queries.remainder()).zip(rows.remainder()) {
-        *sum = q * value(*x);
-    }
-    for (queries, row) in queries.zip(rows) {
-        for ((sum, q), x) in sums.iter_mut().zip(queries).zip(row) {
-            *sum += q * value(*x);
-        }
-    }
-    ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]))
-}
 
 impl RowFormat for F32Rows {
     const SCALES: usize = 0;
@@ -69,16 +50,9 @@ impl RowFormat for F32Rows {
     }
 
     #[inline(always)]
-    fn dot(query: &[f32], codes: &[u8], _scale: f32) -> f32 {
-        dot_lanes(query, bytemuck::cast_slice(codes), |x: f32| x)
-    }
-
-    #[inline(always)]
-    fn add_scaled(weight: f32, codes: &[u8], _scale: f32, out: &mut [f32]) {
-        let row: &[f32] = bytemuck::cast_slice(codes);
-        for (o, x) in out.iter_mut().zip(row) {
-            *o += weight * x;
-        }
+    fn eight<S: Simd>(simd: S, codes: &[u8], chunk: usize) -> S::F32x8 {
+        const BYTES: usize = LANES * size_of::<f32>();
+        simd.load(bytemuck::pod_read_unaligned(&codes[chunk * BYTES..][..BYTES]))
     }
 }
 
@@ -109,22 +83,15 @@ impl RowFormat for Int8Rows {
     }
 
     #[inline(always)]
-    fn dot(query: &[f32], codes: &[u8], scale: f32) -> f32 {
-        scale * dot_lanes(query, codes, |code| f32::from(code.cast_signed()))
-    }
-
-    #[inline(always)]
-    fn add_scaled(weight: f32, codes: &[u8], scale: f32, out: &mut [f32]) {
-        let weight = weight * scale;
-        for (o, code) in out.iter_mut().zip(codes) {
-            *o += weight * f32::from(code.cast_signed());
-        }
+    fn eight<S: Simd>(simd: S, codes: &[u8], chunk: usize) -> S::F32x8 {
+        simd.load_i8(bytemuck::pod_read_unaligned(&codes[chunk * LANES..][..LANES]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::Portable;
     use proptest::prelude::*;
 
     proptest! {
@@ -142,7 +109,7 @@ mod tests {
         }
 
         #[test]
-        fn dot_and_add_read_the_same_row_as_decode(row in prop::collection::vec(-9_f32..9.0, 8..=40)) {
+        fn eight_by_eight_is_what_decode_reads(row in prop::collection::vec(-9_f32..9.0, 40..=40)) {
             fn check<F: RowFormat>(row: &[f32]) -> Result<(), TestCaseError> {
                 // f32 storage so that the bytes are aligned for the f32 format.
                 let mut words = vec![0.0_f32; row.len()];
@@ -150,15 +117,14 @@ mod tests {
                 let scale = F::encode(row, codes);
                 let mut back = vec![0.0; row.len()];
                 F::decode(codes, scale, &mut back);
-                let query: Vec<f32> = (0_u8..).map(|i| f32::from(i % 7) - 3.0).take(row.len()).collect();
-                let expected: f64 = query.iter().zip(&back).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                let magnitude: f64 = query.iter().zip(&back).map(|(a, b)| f64::from((a * b).abs())).sum();
-                // f32 summation of at most 40 terms: relative error far below 1e-5 of the magnitude.
-                prop_assert!((f64::from(F::dot(&query, codes, scale)) - expected).abs() <= 1e-5 * magnitude + 1e-6);
-                let mut out = vec![0.5; row.len()];
-                F::add_scaled(2.0, codes, scale, &mut out);
-                for (o, x) in out.iter().zip(&back) {
-                    prop_assert!((o - (0.5 + 2.0 * x)).abs() <= 1e-5 * (1.0 + x.abs()));
+                for (chunk, back) in back.chunks(LANES).enumerate() {
+                    let bits = |eight: [f32; LANES]| eight.map(|x| (x * scale).to_bits()).to_vec();
+                    let back: Vec<u32> = back.iter().map(|x| x.to_bits()).collect();
+                    prop_assert_eq!(&bits(F::eight(Portable, codes, chunk)), &back);
+                    #[cfg(target_arch = "x86_64")]
+                    if let Some(simd) = crate::kernels::simd::Avx2::detect() {
+                        prop_assert_eq!(&bits(simd.store(F::eight(simd, codes, chunk))), &back);
+                    }
                 }
                 Ok(())
             }

@@ -3,15 +3,19 @@
 /// The variable that both rayon and candle read.
 const VARIABLE: &str = "RAYON_NUM_THREADS";
 
-/// Fixes the number of computing threads: what a person set in `RAYON_NUM_THREADS`, or else what the system
-/// offers this process.
+/// More threads than any machine has cores; so many would only exhaust its memory.
+const MOST: usize = 1024;
+
+/// Fixes the number of computing threads: what a person set in `RAYON_NUM_THREADS`, or else (also where that is no
+/// number from 1 to 1024) what the system offers this process.
 ///
 /// Without it candle 0.11 asks the system anew in every matrix product, and on Linux that reads
 /// `/proc/cpuinfo`: with the story model on 2 cores a token takes 1.3 ms instead of 0.4 (`ARCHITECTURE.md`).
 ///
 /// Call it first in `main`, before any thread exists.
 pub fn fix_count() {
-    if std::env::var_os(VARIABLE).is_some() {
+    let set = std::env::var(VARIABLE).ok().and_then(|count| count.parse().ok());
+    if set.is_some_and(|count| (1..=MOST).contains(&count)) {
         return;
     }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

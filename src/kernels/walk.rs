@@ -7,19 +7,28 @@
 //! the order of their positions, so a result depends neither on where tiles begin and end, nor on how many threads
 //! work, nor on which queries share a task: lossless layouts agree to the last bit.
 //!
-//! Stored rows are read in place in their own format; nothing is gathered or dequantized beforehand.
+//! Stored rows are read in place in their own format, eight values at a time; nothing is gathered or dequantized
+//! beforehand.
 
 #![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
 
 use rayon::prelude::*;
 
-use super::{HeadShape, rows::RowFormat};
+use super::{
+    HeadShape,
+    rows::RowFormat,
+    simd::{self, LANES, Portable, Simd},
+    softmax::softmax,
+};
 
 /// Queries that read a row while it is in the first-level cache.
 const QUERY_CHUNK: usize = 8;
 
 /// Tokens whose rows stay in the first-level cache while all heads and queries read them.
 const TOKEN_CHUNK: usize = 16;
+
+/// Vectors of a weighted sum of values that are kept in registers, of the sixteen that AVX2 has.
+const REGISTERS: usize = 8;
 
 /// Below this many multiply-adds (some 100 microseconds on one core) waking another thread costs more than it
 /// brings.
@@ -33,26 +42,6 @@ pub struct Rows<'a> {
     /// Bytes from one token's rows to the next token's.
     pub token_stride: usize,
     pub scales: &'a [f32],
-}
-
-impl Rows<'_> {
-    /// Asks for the codes of up to `n_tokens` tokens from `first` on, ahead of their use.
-    #[inline(always)]
-    fn prefetch(&self, first: usize, n_tokens: usize) {
-        let start = (first * self.token_stride).min(self.codes.len());
-        let end = ((first + n_tokens) * self.token_stride).min(self.codes.len());
-        #[cfg(target_arch = "x86_64")]
-        for line in self.codes[start..end].chunks(64) {
-            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-            #[expect(unsafe_code, reason = "the intrinsic takes a raw pointer")]
-            // SAFETY: a prefetch reads nothing and never faults, and the pointer is into `codes`.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
-            };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = &self.codes[start..end];
-    }
 }
 
 /// A run of tokens whose rows lie at one place: a block, or the filled part of one.
@@ -139,38 +128,36 @@ struct Walk<'a, F> {
 }
 
 impl<F: RowFormat> Walk<'_, F> {
-    /// [`Self::task`] compiled for the widest SIMD this processor has. Both versions do the same operations in
-    /// the same order (nothing is contracted), so they agree to the last bit. `D` is the `head_dim`, or 0 where
-    /// it is only known at run time.
+    /// [`Self::task`] compiled for this processor. `D` is the `head_dim`, or 0 where it is only known at run time.
     fn dispatch<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if let Some(avx2) = simd::Avx2::detect() {
             #[expect(unsafe_code, reason = "a function for a processor feature can only be called so")]
-            // SAFETY: the processor has AVX2, as was just detected; the function is safe in every other way.
+            // SAFETY: an `Avx2` exists, so the processor has both features; the function is safe in every other way.
             unsafe {
-                self.task_avx2::<D>(chunk, out, probe);
+                self.task_avx2::<D>(avx2, chunk, out, probe);
             };
             return;
         }
-        self.task::<D>(chunk, out, probe);
+        self.task::<D, _>(Portable, chunk, out, probe);
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn task_avx2<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
-        self.task::<D>(chunk, out, probe);
+    #[target_feature(enable = "avx2,fma")]
+    fn task_avx2<const D: usize>(&self, simd: simd::Avx2, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+        self.task::<D, _>(simd, chunk, out, probe);
     }
 
     /// `out` `[queries, heads, head_dim]`, `probe` `[queries, heads, n]` of the chunk.
     #[inline(always)]
-    fn task<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+    fn task<const D: usize, S: Simd>(&self, simd: S, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
         let mut weights = vec![0.0_f32; chunk.n_queries * chunk.heads.len() * self.n_tokens];
-        self.scores::<D>(chunk, &mut weights);
+        self.scores::<D, S>(simd, chunk, &mut weights);
         for (row, weights) in weights.chunks_exact_mut(self.n_tokens).enumerate() {
             softmax(&mut weights[..self.visible(chunk.first_query + row / chunk.heads.len())]);
         }
         out.fill(0.0);
-        self.add_values::<D>(chunk, &weights, out);
+        self.add_values::<D, S>(simd, chunk, &weights, out);
         if let Some(probe) = probe {
             // Weights of keys newer than the query were never touched: they are 0.
             probe.copy_from_slice(&weights);
@@ -199,17 +186,10 @@ impl<F: RowFormat> Walk<'_, F> {
         mut f: impl FnMut(usize, usize, usize, Run<'a>),
     ) {
         let mut tile_start = 0;
-        for (index, tile) in self.tiles.iter().enumerate() {
+        for tile in self.tiles {
             let rows = rows_of(tile);
             for first in (0..tile.len).step_by(TOKEN_CHUNK) {
                 let (position, len) = (tile_start + first, TOKEN_CHUNK.min(tile.len - first));
-                // Heads read every other part of a row, an order that no hardware prefetcher follows: what comes
-                // next is asked for ahead, in the order in which it lies.
-                if first + TOKEN_CHUNK < tile.len {
-                    rows.prefetch(first + TOKEN_CHUNK, TOKEN_CHUNK);
-                } else if let Some(next) = self.tiles.get(index + 1) {
-                    rows_of(next).prefetch(0, TOKEN_CHUNK);
-                }
                 for head in chunk.heads.clone() {
                     for query in 0..chunk.n_queries {
                         let visible = self.visible(chunk.first_query + query).saturating_sub(position);
@@ -224,7 +204,7 @@ impl<F: RowFormat> Walk<'_, F> {
 
     /// `scores` `[queries, heads, n]`, scaled by `1 / sqrt(head_dim)`.
     #[inline(always)]
-    fn scores<const D: usize>(&self, chunk: &Chunk, scores: &mut [f32]) {
+    fn scores<const D: usize, S: Simd>(&self, simd: S, chunk: &Chunk, scores: &mut [f32]) {
         let head_dim = self.head_dim::<D>();
         #[expect(clippy::cast_precision_loss, reason = "head_dim is small")]
         let scale = 1.0 / (head_dim as f32).sqrt();
@@ -233,11 +213,11 @@ impl<F: RowFormat> Walk<'_, F> {
             |tile| tile.keys,
             |position, head, query, run| {
                 let start = (chunk.first_query + query) * self.queries.token_stride + head * head_dim;
-                let q = &self.queries.data[start..][..head_dim];
+                let (query_chunks, _) = self.queries.data[start..][..head_dim].as_chunks();
                 let scores = &mut scores[chunk.row(query, head) * self.n_tokens + position..][..run.len];
+                run.dots::<F, S>(simd, query_chunks, scores);
                 for (token, score) in scores.iter_mut().enumerate() {
-                    let (codes, row_scale) = run.row::<F>(token, head_dim, self.shape.n_kv_head);
-                    *score = F::dot(q, codes, row_scale) * scale;
+                    *score *= run.scale::<F>(token, self.shape.n_kv_head) * scale;
                 }
             },
         );
@@ -245,7 +225,7 @@ impl<F: RowFormat> Walk<'_, F> {
 
     /// Adds the values, weighted, to `out` `[queries, heads, head_dim]`.
     #[inline(always)]
-    fn add_values<const D: usize>(&self, chunk: &Chunk, weights: &[f32], out: &mut [f32]) {
+    fn add_values<const D: usize, S: Simd>(&self, simd: S, chunk: &Chunk, weights: &[f32], out: &mut [f32]) {
         let head_dim = self.head_dim::<D>();
         self.for_each_run(
             chunk,
@@ -253,20 +233,14 @@ impl<F: RowFormat> Walk<'_, F> {
             |position, head, query, run| {
                 let row = chunk.row(query, head);
                 let weights = &weights[row * self.n_tokens + position..][..run.len];
-                let out = &mut out[row * head_dim..][..head_dim];
-                if D > 0 {
-                    let mut sum = [0.0_f32; D];
-                    sum.copy_from_slice(out);
-                    for (token, weight) in weights.iter().enumerate() {
-                        let (codes, row_scale) = run.row::<F>(token, D, self.shape.n_kv_head);
-                        F::add_scaled(*weight, codes, row_scale, &mut sum);
-                    }
-                    out.copy_from_slice(&sum);
-                } else {
-                    for (token, weight) in weights.iter().enumerate() {
-                        let (codes, row_scale) = run.row::<F>(token, head_dim, self.shape.n_kv_head);
-                        F::add_scaled(*weight, codes, row_scale, out);
-                    }
+                let (out, _) = out[row * head_dim..][..head_dim].as_chunks_mut();
+                // A few vectors at a time stay in registers while the run's rows are added to them.
+                let mut first = 0;
+                while let Some(out) = out.get_mut(first..(first + REGISTERS).min(head_dim / LANES))
+                    && !out.is_empty()
+                {
+                    run.add_scaled::<F, S>(simd, weights, self.shape.n_kv_head, head_dim, first, out);
+                    first += REGISTERS;
                 }
             },
         );
@@ -298,28 +272,71 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Codes and scale of one token of the run.
+    /// Codes of one token of the run.
     #[inline(always)]
-    fn row<F: RowFormat>(&self, token: usize, head_dim: usize, n_kv_head: usize) -> (&'a [u8], f32) {
-        let (token, code_bytes) = (self.first + token, F::code_bytes(head_dim));
-        let codes = &self.rows.codes[token * self.rows.token_stride + self.kv_head * code_bytes..][..code_bytes];
-        let scale = if F::SCALES == 0 { 1.0 } else { self.rows.scales[token * n_kv_head + self.kv_head] };
-        (codes, scale)
+    fn codes<F: RowFormat>(&self, token: usize, head_dim: usize) -> &'a [u8] {
+        let code_bytes = F::code_bytes(head_dim);
+        &self.rows.codes[(self.first + token) * self.rows.token_stride + self.kv_head * code_bytes..][..code_bytes]
     }
-}
 
-/// `exp(x - max)` over its sum; the order is that of the positions.
-#[inline(always)]
-fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().fold(f32::NEG_INFINITY, |max, x| max.max(*x));
-    let mut sum = 0.0;
-    for x in scores.iter_mut() {
-        *x = (*x - max).exp();
-        sum += *x;
+    #[inline(always)]
+    fn scale<F: RowFormat>(&self, token: usize, n_kv_head: usize) -> f32 {
+        if F::SCALES == 0 { 1.0 } else { self.rows.scales[(self.first + token) * n_kv_head + self.kv_head] }
     }
-    let inverse = 1.0 / sum;
-    for x in scores {
-        *x *= inverse;
+
+    /// `scores[token] = query * row`, not yet scaled: eight tokens at a time, whose vectors of partial sums are
+    /// added up together.
+    #[inline(always)]
+    fn dots<F: RowFormat, S: Simd>(&self, simd: S, query: &[[f32; LANES]], scores: &mut [f32]) {
+        let head_dim = query.len() * LANES;
+        let (eights, rest) = scores.as_chunks_mut();
+        let n_eights = eights.len();
+        for (i, scores) in eights.iter_mut().enumerate() {
+            let rows: [&[u8]; LANES] = std::array::from_fn(|token| self.codes::<F>(i * LANES + token, head_dim));
+            let mut sums = [simd.splat(0.0); LANES];
+            for (chunk, query) in query.iter().enumerate() {
+                let query = simd.load(*query);
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    *sum = simd.mul_add(query, F::eight(simd, row, chunk), *sum);
+                }
+            }
+            *scores = simd.sums(sums);
+        }
+        for (i, score) in rest.iter_mut().enumerate() {
+            let row = self.codes::<F>(n_eights * LANES + i, head_dim);
+            let mut sums = simd.splat(0.0);
+            for (chunk, query) in query.iter().enumerate() {
+                sums = simd.mul_add(simd.load(*query), F::eight(simd, row, chunk), sums);
+            }
+            *score = simd::sum(simd.store(sums));
+        }
+    }
+
+    /// `out += weights[token] * row`, for the elements from chunk `first` on that `out` has; at most [`REGISTERS`].
+    #[inline(always)]
+    fn add_scaled<F: RowFormat, S: Simd>(
+        &self,
+        simd: S,
+        weights: &[f32],
+        n_kv_head: usize,
+        head_dim: usize,
+        first: usize,
+        out: &mut [[f32; LANES]],
+    ) {
+        let mut sums = [simd.splat(0.0); REGISTERS];
+        for (sum, out) in sums.iter_mut().zip(&*out) {
+            *sum = simd.load(*out);
+        }
+        for (token, weight) in weights.iter().enumerate() {
+            let row = self.codes::<F>(token, head_dim);
+            let weight = simd.splat(weight * self.scale::<F>(token, n_kv_head));
+            for (chunk, sum) in sums.iter_mut().enumerate().take(out.len()) {
+                *sum = simd.mul_add(weight, F::eight(simd, row, first + chunk), *sum);
+            }
+        }
+        for (sum, out) in sums.into_iter().zip(out) {
+            *out = simd.store(sum);
+        }
     }
 }
 
@@ -366,6 +383,16 @@ mod tests {
 
             let expected = reference::attention(shape, &q, &k, &v);
             for (a, b) in out.iter().zip(&expected.out).chain(weights.iter().zip(&expected.weights)) {
+                prop_assert!((a - b).abs() <= F32_ATTENTION, "{a} is not {b}");
+            }
+
+            // The path of processors without AVX2.
+            let tiles = tiles_of(tile_len);
+            let portable = Walk::<F32Rows> { shape, queries, tiles: &tiles, n_tokens: n, format: std::marker::PhantomData };
+            let chunk = Chunk { first_query: 0, n_queries: new, heads: 0..shape.n_head };
+            let mut plain = vec![f32::NAN; new * q_width];
+            portable.task::<0, _>(Portable, &chunk, &mut plain, None);
+            for (a, b) in plain.iter().zip(&expected.out) {
                 prop_assert!((a - b).abs() <= F32_ATTENTION, "{a} is not {b}");
             }
 
