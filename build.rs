@@ -5,6 +5,10 @@
 use std::process::Command;
 
 fn main() {
+    // An edited source makes the checkout dirty, and the commit must say so.
+    for source in ["src", "assets", "Cargo.toml", "Cargo.lock", "build.rs"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/index");
     let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=10"]).output();

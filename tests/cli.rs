@@ -170,13 +170,51 @@ fn tokens_are_exactly_as_many_unless_stopped() {
         value["ids"].as_array().expect("ids").len()
     };
     assert_eq!(ids(&[]), 25);
-    assert!(ids(&["--stop-eos"]) <= 25);
+    // This checkpoint's greedy continuation of 1, 2, 3 begins with its end-of-text token, 0, after one other.
+    let golden = golden_folder(GOLDENS[0]);
+    let stopped = |extra: &[&str]| {
+        let model =
+            ["generate", "--model", golden.to_str().expect("path"), "--ids", "1,2,3", "--tokens", "9", "--json"];
+        serde_json::from_str::<Value>(&stdout(&kvlab(&[&model, extra].concat()))).expect("json")["ids"].clone()
+    };
+    let all = stopped(&[]);
+    assert_eq!(all.as_array().map(Vec::len), Some(9));
+    assert_eq!(stopped(&["--stop-eos"]), serde_json::json!([all[0], 0]));
+}
+
+#[test]
+fn logits_are_written_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("logits.safetensors");
+    fs::write(&file, "an earlier run's").expect("write");
+    let args = ["generate", "--ids", "1,2,3", "--lane", "paged:2", "--tokens", "20", "--logits"];
+    let path = file.to_str().expect("path");
+    let message = kvlab(&[&args[..], &[path, "--cache-memory", "64KiB"]].concat());
+    assert!(!message.status.success() && stderr(&message).contains("cache is full"), "{}", stderr(&message));
+    assert_eq!(fs::read(&file).expect("there"), b"an earlier run's", "a run that failed replaced the file");
+    assert!(kvlab(&[&args[..], &[path]].concat()).status.success());
+    assert!(candle_core::safetensors::load(&file, &candle_core::Device::Cpu).is_ok());
+    assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
+}
+
+/// Whoever reads standard output may go away; the files are written all the same.
+#[cfg(unix)]
+#[test]
+fn a_closed_pipe_costs_no_file() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = "\"$0\" run --tokens 5 --lanes contiguous --out \"$1\" | true; exit ${PIPESTATUS[0]}";
+    let output = Command::new("bash")
+        .args(["-c", script, env!("CARGO_BIN_EXE_kvlab"), folder.path().to_str().expect("path")])
+        .output()
+        .expect("bash");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(json(&folder.path().join("summary.json"))[0]["tokens"], 5);
 }
 
 #[test]
 fn bad_input_is_refused_with_a_reason() {
     let long = "Mia ".repeat(2000);
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 27] = [
         (&["run", "--model", "gpt5"], "unknown model `gpt5`"),
         (&["run", "--model", "gpt2"], "not built yet"),
         (&["run", "--model", "shape:gpt9"], "shapes are"),
@@ -186,6 +224,11 @@ fn bad_input_is_refused_with_a_reason() {
         (&["run", "--lanes", "paged:0"], "at least 1 token"),
         (&["run", "--lanes", "paged:16+int8+f16"], "two formats"),
         (&["run", "--lanes", "paged:16+f16"], "not built yet"),
+        (&["run", "--lanes", "contiguous+kivi:4"], "not built yet"),
+        (&["run", "--tokens", "18446744073709551615"], "context of `story` ends at 1024"),
+        (&["run", "--seed", "-1"], "invalid value '-1' for '--seed"),
+        (&["generate", "--ids", "-1"], "invalid value '-1' for '--ids"),
+        (&["run", "--out", "/dev/null/x"], "cannot be written"),
         (&["run", "--lanes", ""], "empty lane"),
         (&["run", "--prompt", ""], "prompt is empty"),
         (&["generate", "--prompt", ""], "prompt is empty"),
@@ -241,6 +284,7 @@ fn broken_model_folders_are_named() {
         broken(Some(&other), Some(&weights)).contains("has shape [64, 16], and the configuration asks for [300, 128]")
     );
     assert!(broken(Some(&config), None).contains("is a folder"));
+    assert!(broken(Some(&vec![b' '; 2 << 20]), Some(&weights)).contains("is larger than 1048576 bytes"));
 }
 
 #[test]

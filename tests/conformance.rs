@@ -65,7 +65,7 @@ fn script(model: &Gpt2, spec: &str, chunk: usize) -> Vec<Observation> {
     let mut run = Run { model, store: store(spec, model, 4), seen: vec![] };
 
     let (mut a, mut b) = (run.open(), run.open());
-    run.prefill(&mut a, &tokens(0, 33), chunk);
+    run.prefill(&mut a, &tokens(0, 70), chunk); // past the first block of the longest layout
     run.prefill(&mut b, &tokens(100, 18), chunk);
     for i in 0..9 {
         run.step(&mut [(&mut a, &[token(200 + i)]), (&mut b, &[token(300 + i)])]);
@@ -77,7 +77,7 @@ fn script(model: &Gpt2, spec: &str, chunk: usize) -> Vec<Observation> {
         run.step(&mut [(&mut a, &[token(500 + i)])]);
     }
     // Rolled back inside shared and own tokens, and continued.
-    run.truncate(&mut c, 40);
+    run.truncate(&mut c, 68);
     let mut d = Seq { id: run.store.fork(c.id).expect("fork"), tokens: c.tokens.clone() };
     for i in 0..5 {
         run.step(&mut [(&mut d, &[token(600 + i)]), (&mut c, &[token(700 + i)]), (&mut a, &[token(800 + i)])]);

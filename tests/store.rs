@@ -108,7 +108,8 @@ proptest! {
         {
             let mut step = store.reserve(&[(other, more), (seq, 1)]).expect("room");
             for layer in 0..layers.min(2) {
-                step.write(layer, &noise([more + 1, 1, 8], 5), &noise([more + 1, 1, 8], 6)).expect("write");
+                let [q, k, v] = [(2, 4), (1, 5), (1, 6)].map(|(heads, seed)| noise([more + 1, heads, 8], seed));
+                step.attend(layer, &q, &k, &v, None).expect("attend");
             }
         }
         prop_assert!(observe(&store) == before, "a dropped step left a trace");
@@ -209,6 +210,11 @@ fn foreign_and_closed_sequences_are_refused() {
         store.open().expect("sequence");
     }
     assert!(matches!(store.open(), Err(CacheError::TooManySequences { max_sequences: 3 })));
+
+    let mut other = build("paged:4", shape(1, 1, 8), None).expect("store");
+    let same_place = other.open().expect("sequence");
+    let fresh = build("paged:4", shape(1, 1, 8), None).expect("store").open().expect("sequence");
+    assert!(other.len(same_place).is_ok() && matches!(other.len(fresh), Err(CacheError::UnknownSequence)));
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl Options {
             temperature: 0.0,
             top_k: Optional::off(40),
             top_p: Optional::off(0.9),
-            seed: 0,
+            seed: crate::engine::Sampling::DEFAULT_SEED,
             prefill_chunk: Optional::off(64),
             stop_at_eos: false,
             cache_memory: String::new(),
@@ -81,6 +81,8 @@ pub enum AppError {
     Window(String),
     #[error("no picture was written to {}: {reason}", path.display())]
     Screenshot { path: PathBuf, reason: String },
+    #[error("the run in {} did not finish: {reason}", path.display())]
+    Run { path: PathBuf, reason: String },
 }
 
 /// Opens the window and returns when it is closed.
@@ -105,13 +107,11 @@ pub fn run(options: Options) -> Result<(), AppError> {
         Ok(Box::new(app))
     });
     eframe::run_native("kvlab", native, create).map_err(|e| AppError::Window(e.to_string()))?;
-    match (path, outcome.take()) {
-        (Some(_), Some(Ok(()))) | (None, _) => Ok(()),
-        (Some(path), Some(Err(reason))) => Err(AppError::Screenshot { path, reason }),
-        (Some(path), None) => {
-            Err(AppError::Screenshot { path, reason: "the window was closed before its run was over".into() })
-        }
-    }
+    let Some(path) = path else { return Ok(()) };
+    let closed = || AppError::Screenshot { path: path.clone(), reason: "the window was closed too early".into() };
+    let taken = outcome.take().ok_or_else(closed)?;
+    taken.written.map_err(|reason| AppError::Screenshot { path: path.clone(), reason })?;
+    taken.run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path, reason }))
 }
 
 /// Elsewhere than on X11 and Wayland there always is one.

@@ -11,19 +11,26 @@ use plotters::prelude::{BitMapBackend, DrawingBackend};
 /// Frames between the end of a run and its picture, so that every size has settled.
 const SETTLING_FRAMES: usize = 4;
 
-/// How the picture went; the window is gone when it is read.
+/// How the picture and its run went; the window is gone when it is read.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome(Arc<Mutex<Option<Result<(), String>>>>);
+pub struct Outcome(Arc<Mutex<Option<Taken>>>);
+
+/// A picture that was taken, or why not, and why the run in it did not do what was asked.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    pub written: Result<(), String>,
+    pub run_failure: Option<String>,
+}
 
 impl Outcome {
     /// The outcome, if there is one yet.
-    pub fn take(&self) -> Option<Result<(), String>> {
+    pub fn take(&self) -> Option<Taken> {
         self.0.lock().ok().and_then(|mut outcome| outcome.take())
     }
 
-    fn set(&self, result: Result<(), String>) {
+    fn set(&self, taken: Taken) {
         if let Ok(mut outcome) = self.0.lock() {
-            *outcome = Some(result);
+            *outcome = Some(taken);
         }
     }
 }
@@ -42,12 +49,12 @@ impl Screenshot {
     }
 
     /// Called in every frame after the run; takes the picture after a few and closes the window.
-    pub fn frame(&mut self, ctx: &Context) {
+    pub fn frame(&mut self, ctx: &Context, run_failure: Option<String>) {
         self.frames += 1;
         if self.frames == SETTLING_FRAMES {
             let (path, outcome, window) = (self.path.clone(), self.outcome.clone(), ctx.clone());
             ctx.request_screenshot(move |image| {
-                outcome.set(write_png(&image, &path));
+                outcome.set(Taken { written: write_png(&image, &path), run_failure: run_failure.clone() });
                 window.send_viewport_cmd(ViewportCommand::Close);
                 window.request_repaint();
             });

@@ -3,7 +3,7 @@
 use crate::{
     cache::Lane,
     engine::StepRecord,
-    experiment::{LaneEnd, LaneEvent},
+    experiment::{LaneEnd, LaneEvent, lane_names},
 };
 
 use super::worker::{Event, Facts, What};
@@ -77,7 +77,7 @@ impl RunState {
     /// A run whose first event has not come yet.
     #[must_use]
     pub fn new(id: u64, lanes: &[Lane], tokens: usize, prompt: String) -> Self {
-        let lanes = lanes.iter().map(LaneState::new).collect();
+        let lanes = lane_names(lanes).into_iter().zip(lanes).map(|(name, lane)| LaneState::new(name, lane)).collect();
         Self { id, phase: Phase::Loading { done: 0, all: 0 }, lanes, tokens, prompt, ..Self::default() }
     }
 
@@ -125,6 +125,20 @@ impl RunState {
         }
     }
 
+    /// Why a run that is over did not do all that was asked.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let failed = self.lanes.iter().find_map(|lane| match &lane.end {
+            Some(LaneEnd::Failed(reason)) => Some(format!("{}: {reason}", lane.name)),
+            _ => None,
+        });
+        match self.phase {
+            Phase::Failed => Some(self.error.clone().unwrap_or_else(|| "it failed".into())),
+            Phase::Cancelled => Some("it was cancelled".into()),
+            _ => failed,
+        }
+    }
+
     /// The lanes to plot, with their numbers.
     pub fn shown_lanes(&self) -> impl Iterator<Item = (usize, &LaneState)> {
         self.lanes.iter().enumerate().filter(|(_, lane)| !lane.is_hidden)
@@ -145,9 +159,9 @@ impl RunState {
 }
 
 impl LaneState {
-    fn new(lane: &Lane) -> Self {
+    fn new(name: String, lane: &Lane) -> Self {
         Self {
-            name: lane.to_string(),
+            name,
             is_lossless: lane.is_lossless(),
             records: vec![],
             text: String::new(),

@@ -196,7 +196,7 @@ impl eframe::App for App {
         if self.run.phase.is_over()
             && let Some(screenshot) = &mut self.screenshot
         {
-            screenshot.frame(ui.ctx());
+            screenshot.frame(ui.ctx(), self.run.failure());
         }
     }
 }

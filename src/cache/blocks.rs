@@ -10,6 +10,8 @@
 //!
 //! Everything here is all or nothing: a call that fails has changed nothing.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::{
     CacheError, Layout,
     pool::{BlockId, BlockPool},
@@ -22,13 +24,15 @@ pub const CONTIGUOUS_BLOCK_LEN: usize = 32;
 /// A sequence of one store. Closing it makes the handle invalid for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SeqId {
+    /// The tables that handed it out; see `BlockTables::id`.
+    tables: u32,
     slot: u32,
     generation: u32,
 }
 
 impl SeqId {
     /// The one sequence of a forward pass that keeps nothing; no store hands it out.
-    pub const ALONE: Self = Self { slot: u32::MAX, generation: 0 };
+    pub const ALONE: Self = Self { tables: 0, slot: u32::MAX, generation: 0 };
 }
 
 /// The new tokens of one sequence in a step.
@@ -80,6 +84,9 @@ enum Policy {
     Concat { max_rows: usize },
 }
 
+/// The next [`BlockTables`]' id; 0 is that of [`SeqId::ALONE`].
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+
 /// How large the tables may become.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -92,6 +99,8 @@ pub struct Limits {
 /// The block tables of all sequences of a store.
 #[derive(Debug)]
 pub struct BlockTables {
+    /// No other tables of this process have it, so that a sequence of another store is not mistaken for one here.
+    id: u32,
     block_len: usize,
     max_seq_len: usize,
     policy: Policy,
@@ -121,6 +130,7 @@ impl BlockTables {
         let n_blocks = max_blocks.map_or(all_blocks, |limit| limit.min(all_blocks));
         let ids = |n: usize| u32::try_from(n).map_err(|_| CacheError::TooLarge);
         ids(n_blocks)?;
+        ids(max_sequences)?;
         let policy = match layout {
             Layout::Concat => Policy::Concat { max_rows: n_blocks },
             Layout::Contiguous => Policy::Contiguous {
@@ -139,7 +149,8 @@ impl BlockTables {
         }
         let mut sequences = Vec::with_capacity(max_sequences);
         sequences.resize_with(max_sequences, || (None, 0));
-        Ok(Self { block_len, max_seq_len, policy, sequences })
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, block_len, max_seq_len, policy, sequences })
     }
 
     #[must_use]
@@ -237,7 +248,7 @@ impl BlockTables {
         let (sequence, generation) = &mut self.sequences[slot];
         *sequence = Some(Sequence { len: 0, table });
         #[expect(clippy::cast_possible_truncation, reason = "`new` checked that slots fit u32")]
-        Ok(SeqId { slot: slot as u32, generation: *generation })
+        Ok(SeqId { tables: self.id, slot: slot as u32, generation: *generation })
     }
 
     /// A second sequence with the same tokens. Paged blocks are shared; for the other layouts the copies
@@ -478,14 +489,18 @@ impl BlockTables {
 
     fn get(&self, seq: SeqId) -> Result<&Sequence, CacheError> {
         match self.sequences.get(seq.slot as usize) {
-            Some((Some(sequence), generation)) if *generation == seq.generation => Ok(sequence),
+            Some((Some(sequence), generation)) if (self.id, *generation) == (seq.tables, seq.generation) => {
+                Ok(sequence)
+            }
             _ => Err(CacheError::UnknownSequence),
         }
     }
 
     fn get_mut(&mut self, seq: SeqId) -> Result<&mut Sequence, CacheError> {
         match self.sequences.get_mut(seq.slot as usize) {
-            Some((Some(sequence), generation)) if *generation == seq.generation => Ok(sequence),
+            Some((Some(sequence), generation)) if (self.id, *generation) == (seq.tables, seq.generation) => {
+                Ok(sequence)
+            }
             _ => Err(CacheError::UnknownSequence),
         }
     }

@@ -46,7 +46,7 @@ pub trait KvAccess {
     ) -> Result<Tensor, CacheError>;
 }
 
-/// Attention weights of one layer: per span `[T, n_head, past + T]`, flattened.
+/// Attention weights of one layer: per span `[n_head, T, past + T]`, flattened.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probe {
     pub spans: Vec<Vec<f32>>,

@@ -29,11 +29,9 @@ impl<'a> Step<'a> {
     }
 
     /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
-    /// spans, possibly views with a token stride.
-    ///
-    /// # Errors
-    /// [`CacheError::TensorShape`], [`CacheError::Candle`]
-    pub fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
+    /// spans, possibly views with a token stride. Once a layer: a second time would copy a shared block over rows that
+    /// were written since.
+    fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
         let HeadShape { n_kv_head, head_dim, .. } = self.store.shape.heads;
         let expected = [self.n_new(), n_kv_head, head_dim];
         let (k, v) = (HostRows::new("k", k, expected)?, HostRows::new("v", v, expected)?);

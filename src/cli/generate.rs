@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -14,7 +14,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use crate::{
     cache::Lane,
     experiment::{Experiment, LaneEnd, LaneEvent},
-    report::files::{WriteError, write_whole},
+    report::files::PendingFile,
 };
 
 use super::{
@@ -64,14 +64,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let has_tokenizer = model.tokenizer.is_some();
     let mut experiment = Experiment::new(model, &[lane], workload)?;
-    if let Some(path) = &args.logits {
-        // Found out now, not after the last token.
-        write_whole(path, b"")?;
-    }
+    // Whether it can be written is found out now, not after the last token.
+    let file = args.logits.as_deref().map(PendingFile::create).transpose()?;
 
-    let mut out = io::stdout().lock();
+    let show = |text: &str| {
+        let mut out = io::stdout().lock();
+        match write!(out, "{text}").and_then(|()| out.flush()) {
+            // With a file to write, the run goes on when nobody reads the text any more.
+            Err(_) if args.logits.is_some() => Ok(()),
+            result => result,
+        }
+    };
     if !args.json && has_tokenizer {
-        write!(out, "{}", prompt.unwrap_or_default())?;
+        show(&prompt.unwrap_or_default())?;
     }
     let (mut ids, mut text, mut logits) = (vec![], String::new(), vec![]);
     let end = loop {
@@ -84,21 +89,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 }
                 if !args.json {
                     let shown = if has_tokenizer { piece } else { format!("{} ", record.token_id) };
-                    write!(out, "{shown}")?;
-                    out.flush()?;
+                    show(&shown)?;
                 }
             }
             Ok(Some(LaneEvent::Ended { end, text: rest, .. })) => {
                 text.push_str(&rest);
                 if !args.json {
-                    writeln!(out, "{rest}")?;
+                    show(&format!("{rest}\n"))?;
                 }
                 break end;
             }
             Ok(None) => bail!("the lane ended without saying why"),
             Err(error) if error.is_cancelled() => {
-                writeln!(out)?;
-                writeln!(io::stderr(), "cancelled after {} tokens", ids.len())?;
+                show("\n")?;
+                let kept = if args.logits.is_some() { "; no logits were written" } else { "" };
+                writeln!(io::stderr(), "cancelled after {} tokens{kept}", ids.len())?;
                 return Ok(ExitCode::from(CANCELLED));
             }
             Err(error) => return Err(error.into()),
@@ -107,20 +112,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let LaneEnd::Failed(reason) = end {
         bail!("stopped after {} of {} tokens: {reason}", ids.len(), args.tokens);
     }
+    // The file before the ids: a closed pipe must not cost the logits.
+    if let Some(file) = file {
+        file.finish(&logits_bytes(&logits)?)?;
+    }
     if args.json {
         let text = has_tokenizer.then_some(text);
-        writeln!(out, "{}", serde_json::json!({ "ids": ids, "text": text }))?;
-    }
-    if let Some(path) = &args.logits {
-        write_logits(path, &logits)?;
+        writeln!(io::stdout(), "{}", serde_json::json!({ "ids": ids, "text": text }))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_logits(path: &Path, rows: &[Tensor]) -> anyhow::Result<()> {
+/// A safetensors file with one tensor, `logits`.
+fn logits_bytes(rows: &[Tensor]) -> anyhow::Result<Vec<u8>> {
     let logits = Tensor::stack(rows, 0)?; // steps x [V] -> [steps, V]
     let values: Vec<f32> = logits.flatten_all()?.to_vec1()?;
     let view = TensorView::new(Dtype::F32, logits.dims().to_vec(), bytemuck::cast_slice(&values))?;
-    let bytes = safetensors::serialize([("logits", view)], None::<HashMap<String, String>>)?;
-    write_whole(path, &bytes).map_err(|e: WriteError| e.into())
+    Ok(safetensors::serialize([("logits", view)], None::<HashMap<String, String>>)?)
 }

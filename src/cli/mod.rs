@@ -22,6 +22,8 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use crate::model::ModelError;
+
 /// The laboratory for the KV cache: runs a real GPT-2 with and without a cache and measures every token.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
@@ -73,6 +75,10 @@ pub fn main() -> ExitCode {
             .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe));
         if closed {
             return ExitCode::SUCCESS;
+        }
+        if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ModelError::Cancelled))) {
+            let _ = writeln!(io::stderr(), "cancelled while loading; nothing was run or written");
+            return ExitCode::from(CANCELLED);
         }
         let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::FAILURE

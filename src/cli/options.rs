@@ -32,10 +32,10 @@ pub struct ModelArgs {
 #[derive(Debug, Args)]
 pub struct PromptArgs {
     /// The text to continue
-    #[arg(long, conflicts_with = "ids")]
+    #[arg(long, conflicts_with = "ids", allow_hyphen_values = true)]
     pub prompt: Option<String>,
     /// The prompt as token ids (3,17,5), for models without a tokenizer
-    #[arg(long, value_delimiter = ',', value_name = "ID,ID,...")]
+    #[arg(long, value_delimiter = ',', value_name = "ID,ID,...", allow_hyphen_values = true)]
     pub ids: Option<Vec<u32>>,
 }
 
@@ -51,17 +51,17 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
     /// The same seed gives the same tokens
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = Sampling::DEFAULT_SEED, allow_negative_numbers = true)]
     pub seed: u64,
 }
 
 #[derive(Debug, Args)]
 pub struct CacheArgs {
     /// Tokens per forward pass of the prefill [default: the whole prompt]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub prefill_chunk: Option<u32>,
     /// Memory for keys and values of each lane, as in 512KiB, 2MiB, 1.5GiB [default: the whole context]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_hyphen_values = true)]
     pub cache_memory: Option<u64>,
 }
 
@@ -72,6 +72,10 @@ impl SamplingArgs {
         let Self { temperature, top_k, top_p, seed } = *self;
         let sampling = Sampling { temperature, top_k, top_p, seed };
         sampling.check()?;
+        if temperature == 0.0 && (top_k.is_some() || top_p.is_some()) {
+            let remark = "--top-k and --top-p change nothing at temperature 0, which always takes the likeliest token";
+            let _ = writeln!(io::stderr(), "note: {remark}");
+        }
         Ok(sampling)
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
-        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent,
+        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, lane_names,
         trace::{Header, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
@@ -79,15 +79,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut experiment = Experiment::new(model, &lanes, workload)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
 
-    let mut results: Vec<LaneResult> = lanes.iter().map(|lane| LaneResult::new(lane.to_string())).collect();
+    let mut results: Vec<LaneResult> = lane_names(&lanes).into_iter().map(LaneResult::new).collect();
     let ended = steps(&mut experiment, trace.as_mut(), &mut results, args)?;
     let summaries = summarise(&results);
-    let mut out = io::stdout().lock();
+    // Files come before anything is printed: a closed pipe or a full standard output costs no result.
     if matches!(ended, Ended::Cancelled) {
         if let Some(trace) = trace {
             trace.finish(Outcome::Cancelled).context("the trace could not be finished")?;
         }
-        write!(out, "{}", table::table(&summaries))?;
+        write!(io::stdout(), "{}", table::table(&summaries))?;
         let done: usize = results.iter().map(|lane| lane.records.len()).sum();
         let kept = match &args.out {
             Some(folder) => {
@@ -98,14 +98,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         writeln!(io::stderr(), "cancelled after {done} tokens over all lanes. {kept}")?;
         return Ok(ExitCode::from(CANCELLED));
     }
-    write!(out, "{}", table::table(&summaries))?;
-    texts(&mut out, &results)?;
     if let (Some(trace), Some(folder)) = (trace, &args.out) {
         trace.finish(Outcome::Finished).context("the trace could not be finished")?;
         files::write_csv(&folder.join(files::CSV), &results)?;
         plots::write_plots(folder, &experiment.model().source.to_string(), &results)?;
         // Last, so that a folder with a summary is a folder with everything.
         files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
+    }
+    let mut out = io::stdout().lock();
+    write!(out, "{}", table::table(&summaries))?;
+    texts(&mut out, &results)?;
+    if let Some(folder) = &args.out {
         let names = [&[TRACE, files::CSV, files::SUMMARY], &PLOTS[..]].concat().join(", ");
         writeln!(out, "\nwrote {names} to {}", folder.display())?;
     }
@@ -191,7 +194,7 @@ fn open_trace(
         device: format!("{:?}", model.model.device().location()),
         model: model.source.to_string(),
         model_hash: model.hash.clone(),
-        lanes: lanes.iter().map(Lane::to_string).collect(),
+        lanes: lane_names(lanes),
         prompt,
         workload: experiment.workload().clone(),
     };

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match trace.outcome {
         Some(Outcome::Finished) => {}
         Some(Outcome::Cancelled) => writeln!(out, "\nThis run was cancelled.")?,
-        None => writeln!(out, "\nThis trace was cut off: its last whole line is shown, the run's end is not in it.")?,
+        None => writeln!(out, "\nThis trace was cut off: shown is what it holds up to its last whole line.")?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,7 +40,8 @@ pub struct StepRecord {
     pub formula_bytes: u64,
     /// Floating-point operations of the step, counted from the shapes.
     pub flops: u64,
-    /// Bytes the step must read at least: every weight it multiplies once, and the cache once.
+    /// Bytes the step must read at least: in each of its forward passes every weight that it multiplies once, and
+    /// the cache once.
     pub read_bytes: u64,
 }
 
@@ -53,6 +54,11 @@ impl StepRecord {
         self.metadata_bytes = footprint.metadata_bytes;
         self.cached_tokens = footprint.live_tokens;
     }
+
+    /// Keys, values and scales of one token, as stored; 0 without a cache.
+    pub(crate) fn bytes_per_cached_token(&self) -> u64 {
+        self.used_bytes.checked_div(self.cached_tokens).unwrap_or(0)
+    }
 }
 
 /// Operations of a forward pass over `new` tokens after `past` cached ones, logits for the last one:
@@ -64,6 +70,15 @@ pub fn forward_flops(config: &Config, past: usize, new: usize) -> u64 {
     let (past, new) = (past as u64, new as u64);
     let visible = past * new + new * (new + 1) / 2;
     2 * (body * new + head) + 4 * (config.n_layer * config.n_embd) as u64 * visible
+}
+
+/// What the forward passes over `new` tokens in chunks read at least: the weights once a chunk (the head once), and
+/// what is cached after each chunk.
+pub(crate) fn read_bytes(config: &Config, past: usize, new: usize, chunk: usize, bytes_per_cached_token: u64) -> u64 {
+    let head = (config.vocab_size * config.n_embd * size_of::<f32>()) as u64;
+    let ends = (1..=new.div_ceil(chunk)).map(|n| (past + (n * chunk).min(new)) as u64);
+    let (n_chunks, cached) = ends.fold((0, 0), |(n, sum), end| (n + 1, sum + end));
+    head + n_chunks * (weight_bytes(config) - head) + cached * bytes_per_cached_token
 }
 
 /// Bytes of the weights a forward pass reads, in f32.
@@ -81,6 +96,15 @@ mod tests {
         let gpt2 = Config::shape("gpt2", None).expect("known");
         assert_eq!(weight_bytes(&gpt2) / 1_000_000, 494);
         assert_eq!(forward_flops(&gpt2, 0, 1), 2 * gpt2.n_matmul_params() + 4 * 12 * 768);
+    }
+
+    #[test]
+    fn chunks_read_the_body_again_and_the_head_once() {
+        let gpt2 = Config::shape("gpt2", None).expect("known");
+        let (all, head) = (weight_bytes(&gpt2), (gpt2.vocab_size * gpt2.n_embd * 4) as u64);
+        assert_eq!(read_bytes(&gpt2, 7, 1, 1, 100), all + 8 * 100);
+        assert_eq!(read_bytes(&gpt2, 0, 10, 10, 100), all + 10 * 100);
+        assert_eq!(read_bytes(&gpt2, 0, 10, 4, 100), 3 * (all - head) + head + (4 + 8 + 10) * 100);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Sampling {
 }
 
 impl Sampling {
+    /// Used where nobody chose a seed, in the window and on the command line.
+    pub const DEFAULT_SEED: u64 = 42;
     pub const GREEDY: Self = Self { temperature: 0.0, top_k: None, top_p: None, seed: 0 };
 
     /// # Errors

@@ -9,12 +9,12 @@ use candle_core::Tensor;
 
 use crate::{
     cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
-    model::{AttentionProbe, Gpt2, LoadedModel, Logits},
+    model::{Gpt2, LoadedModel, Logits},
 };
 
 use super::{
     EngineError, Sampling,
-    record::{Phase, StepRecord, forward_flops, weight_bytes},
+    record::{Phase, StepRecord, forward_flops, read_bytes},
     sampling::Sampler,
 };
 
@@ -95,8 +95,7 @@ impl Session {
     /// # Errors
     /// The store's.
     pub fn reset(&mut self) -> Result<(), EngineError> {
-        let config = SessionConfig { ..self.config };
-        *self = Self::new(self.model.clone(), self.lane, config)?;
+        *self = Self::new(self.model.clone(), self.lane, self.config)?;
         Ok(())
     }
 
@@ -148,19 +147,27 @@ impl Session {
         let started = Instant::now();
         let model = self.model.clone();
         let model = &model.model;
-        let past = self.footprint().live_tokens;
+        let past = match &self.cache {
+            Some((store, seq)) => store.len(*seq)?,
+            None => 0,
+        };
+        let chunk = match (&self.cache, self.config.prefill_chunk) {
+            (Some(_), Some(chunk)) => chunk.max(1),
+            _ => new.len(),
+        };
         let logits = match &mut self.cache {
             None => {
                 let mut kv = Uncached::new(model.config().heads(), new.len());
                 model.forward(new, &mut kv, None, Logits::Last, cancel)?
             }
             Some((store, seq)) => {
-                let chunk = self.config.prefill_chunk.unwrap_or(new.len()).max(1);
-                let mut logits = None;
-                for tokens in new.chunks(chunk) {
-                    logits = Some(forward_cached(model, store, *seq, tokens, None, cancel)?);
+                let n_chunks = new.len().div_ceil(chunk);
+                let mut last = None;
+                for (index, tokens) in new.chunks(chunk).enumerate() {
+                    let logits = if index + 1 == n_chunks { Logits::Last } else { Logits::None };
+                    last = Some(forward_cached(model, store, *seq, tokens, logits, cancel)?);
                 }
-                logits.ok_or(EngineError::EmptyPrompt)?
+                last.ok_or(EngineError::EmptyPrompt)?
             }
         };
         let logits = logits.get(0)?; // [1, V] -> [V]
@@ -173,7 +180,7 @@ impl Session {
             Err(error) => {
                 // The forward pass is done, the step is not: take its tokens back.
                 if let Some((store, seq)) = &mut self.cache {
-                    store.truncate(*seq, usize::try_from(past).unwrap_or(0))?;
+                    store.truncate(*seq, past)?;
                 }
                 return Err(error);
             }
@@ -183,7 +190,6 @@ impl Session {
         let total_secs = started.elapsed().as_secs_f64();
 
         let config = model.config();
-        let past = usize::try_from(past).unwrap_or(0);
         let mut record = StepRecord {
             step: if phase == Phase::Prefill { 0 } else { self.n_steps(new) },
             phase,
@@ -200,11 +206,11 @@ impl Session {
             cached_tokens: 0,
             formula_bytes: 0,
             flops: forward_flops(config, past, new.len()),
-            read_bytes: weight_bytes(config),
+            read_bytes: 0,
         };
         record.set_footprint(self.footprint());
+        record.read_bytes = read_bytes(config, past, new.len(), chunk, record.bytes_per_cached_token());
         record.formula_bytes = record.cached_tokens * config.kv_shape().formula_bytes_per_token(self.format());
-        record.read_bytes += record.used_bytes;
         Ok(record)
     }
 
@@ -226,19 +232,16 @@ impl Session {
 }
 
 /// Runs `tokens` of one sequence through the model and commits them; an error or a cancel changes nothing.
-///
-/// # Errors
-/// Those of the store and of the forward pass.
-pub fn forward_cached(
+fn forward_cached(
     model: &Gpt2,
     store: &mut KvStore,
     seq: SeqId,
     tokens: &[u32],
-    probe: Option<&mut AttentionProbe>,
+    logits: Logits,
     cancel: &AtomicBool,
 ) -> Result<Tensor, EngineError> {
     let mut step = store.reserve(&[(seq, tokens.len())])?;
-    let logits = model.forward(tokens, &mut step, probe, Logits::Last, cancel)?;
+    let logits = model.forward(tokens, &mut step, None, logits, cancel)?;
     step.commit();
     Ok(logits)
 }

@@ -46,10 +46,15 @@ pub enum ExperimentError {
     NoLanes,
     #[error("--tokens 0 generates nothing; give 1 or more")]
     NoTokens,
+    #[error("stopping at the end of the text is impossible: `{model}` has no eos_token_id in its config.json")]
+    NoEos { model: String },
     #[error(
         "the prompt has {prompt} tokens and {new} are to be generated: {} together, and the context of `{model}` \
-         ends at {context}. Shorten the prompt or generate at most {} tokens",
-        prompt + new, context.saturating_sub(*prompt)
+         ends at {context}. {}",
+        prompt.saturating_add(*new), match context.saturating_sub(*prompt) {
+            0 => "Shorten the prompt".to_owned(),
+            room => format!("Shorten the prompt or generate at most {room} tokens"),
+        }
     )]
     PastContext { prompt: usize, new: usize, context: usize, model: String },
     #[error("lane `{lane}`: {reason}")]
@@ -84,6 +89,17 @@ pub enum LaneEvent {
     Ended { lane: usize, end: LaneEnd, text: String },
 }
 
+/// A name for each lane that no other has: a lane that is there again (to see how much two equal runs differ) gets
+/// a number, `paged:16#2`.
+#[must_use]
+pub fn lane_names(lanes: &[Lane]) -> Vec<String> {
+    let name = |(index, lane): (usize, &Lane)| match lanes[..index].iter().filter(|earlier| *earlier == lane).count() {
+        0 => lane.to_string(),
+        earlier => format!("{lane}#{}", earlier + 1),
+    };
+    lanes.iter().enumerate().map(name).collect()
+}
+
 struct LaneRun {
     session: Session,
     stream: TextStream,
@@ -115,6 +131,9 @@ impl Experiment {
         }
         if workload.max_new_tokens == 0 {
             return Err(ExperimentError::NoTokens);
+        }
+        if workload.stop_at_eos && config.eos_token_id.is_none() {
+            return Err(ExperimentError::NoEos { model: model.source.to_string() });
         }
         let (prompt, new, context) = (workload.prompt_ids.len(), workload.max_new_tokens, config.n_positions);
         if prompt.saturating_add(new) > context {
@@ -165,12 +184,6 @@ impl Experiment {
         self.lanes.get(lane).map(|lane| &lane.session)
     }
 
-    /// Tokens every running lane has; the round under way not counted.
-    #[must_use]
-    pub fn rounds_done(&self) -> usize {
-        self.round
-    }
-
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.lanes.iter().all(|lane| lane.end.is_some())
@@ -186,7 +199,8 @@ impl Experiment {
     /// and the others go on.
     ///
     /// # Errors
-    /// Only a cancelled step ([`EngineError::is_cancelled`]); nothing changed, and the step can be made again.
+    /// A cancelled step ([`EngineError::is_cancelled`]): nothing changed, and the step can be made again. A token
+    /// that the tokenizer cannot decode ends the experiment.
     pub fn step(&mut self, cancel: &AtomicBool) -> Result<Option<LaneEvent>, EngineError> {
         while !self.is_done() {
             let index = (self.round + self.turns) % self.lanes.len();
@@ -263,5 +277,16 @@ impl Experiment {
         let tokenizer = self.model.tokenizer.as_ref();
         let text = tokenizer.and_then(|tokenizer| lane.stream.finish(tokenizer).ok()).unwrap_or_default();
         LaneEvent::Ended { lane: index, end, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_lanes_have_different_names() {
+        let lanes = crate::cache::spec::parse_lanes("none,paged:16,none,paged:8,none").expect("lanes");
+        assert_eq!(lane_names(&lanes), ["none", "paged:16", "none#2", "paged:8", "none#3"]);
     }
 }

@@ -39,12 +39,14 @@ impl Machine {
     }
 }
 
-/// Memory that can be taken without swapping, if the system says.
+/// Memory that can be taken without swapping, if the system says; in a container, at most what its limit leaves.
 #[must_use]
 pub fn available_memory_bytes() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
-    Some(system.available_memory()).filter(|bytes| *bytes > 0)
+    let of_machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
+    let of_container = system.cgroup_limits().map(|limits| limits.free_memory).filter(|bytes| *bytes > 0);
+    of_machine.into_iter().chain(of_container).min()
 }
 
 fn simd() -> Vec<String> {

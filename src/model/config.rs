@@ -54,15 +54,11 @@ pub const SHAPES: [(&str, usize, usize, usize); 5] = [
 /// Larger numbers than any model that fits a computer today; they keep all products below inside `u64`.
 const MAX_DIMENSION: usize = 1 << 22;
 const MAX_LAYERS: usize = 1 << 12;
-const MAX_CONFIG_BYTES: usize = 1 << 20;
 
 impl Config {
     /// # Errors
     /// [`ModelError::BadConfig`] for what is no GPT-2 configuration or one that cannot be run.
     pub fn from_json(json: &[u8]) -> Result<Self, ModelError> {
-        if json.len() > MAX_CONFIG_BYTES {
-            return Err(ModelError::BadConfig(format!("{} bytes are no configuration", json.len())));
-        }
         let config: Self =
             serde_json::from_slice(json).map_err(|e| ModelError::BadConfig(format!("not a GPT-2 config.json: {e}")))?;
         config.check()?;

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use candle_nn::{LayerNorm, Module};
 
 use crate::cache::{KvAccess, Probe};
@@ -17,6 +17,8 @@ use super::{Config, ModelError, weights::Weights};
 /// Which rows of logits a forward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
+    /// No row: for the chunks of a prefill before its last.
+    None,
     /// One row per sequence, of its newest token.
     Last,
     /// One row per token. Large: 1,000 tokens of GPT-2 are 201 MB.
@@ -144,6 +146,7 @@ impl Gpt2 {
         }
 
         let x = match logits {
+            Logits::None => return Ok(Tensor::zeros((0, self.config.vocab_size), x.dtype(), &self.device)?),
             Logits::All => x,
             Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
         };
@@ -211,12 +214,4 @@ impl Gpt2 {
             .collect();
         Ok(Tensor::new(rows, &self.device)?)
     }
-}
-
-/// Natural logarithm of the softmax of one row of logits, for comparisons.
-///
-/// # Errors
-/// Candle's.
-pub fn log_softmax(logits: &Tensor) -> candle_core::Result<Tensor> {
-    candle_nn::ops::log_softmax(logits, D::Minus1)
 }

@@ -1,7 +1,8 @@
 //! Where a model comes from: embedded, a folder, or a shape with random weights.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     str::FromStr,
     sync::atomic::AtomicBool,
@@ -46,6 +47,10 @@ const STORY_WEIGHTS: &[u8] = include_bytes!("../../assets/story-gpt2/model.safet
 /// Every shape is drawn from this seed, so that two machines measure the same numbers.
 const SHAPE_SEED: u64 = 2019;
 const MAX_CONTEXT: usize = 1 << 20;
+
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// GPT-2's own is 1.3 MB.
+const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 impl FromStr for ModelSource {
     type Err = ModelError;
@@ -119,7 +124,7 @@ impl ModelSource {
                     let reason = "is a file; a model is a folder with config.json and model.safetensors".into();
                     return Err(ModelError::BadFile { path: folder.clone(), reason });
                 }
-                let json = fs::read(&path).map_err(|e| bad(e.to_string()))?;
+                let json = read_small(&path, MAX_CONFIG_BYTES).map_err(|e| bad(e.to_string()))?;
                 Config::from_json(&json).map_err(|e| bad(e.to_string()))
             }
             Self::Shape { name, n_positions } => {
@@ -150,6 +155,7 @@ impl ModelSource {
             Self::Story => {
                 let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));
                 let mut file = SafetensorsFile::new(reader)?;
+                file.check(&config)?;
                 let hash = file.sha256()?;
                 (Weights::File(file), Some(Tokenizer::from_json(STORY_TOKENIZER)?), hash)
             }
@@ -157,7 +163,7 @@ impl ModelSource {
                 let path = folder.join("model.safetensors");
                 let bad = |e: ModelError| ModelError::BadFile { path: path.clone(), reason: e.to_string() };
                 let mut file = SafetensorsFile::open(&path)?.boxed();
-                file.check(&config).map_err(bad)?;
+                file.check(&config).map_err(bad)?; // before the hash, which reads everything
                 let hash = file.sha256().map_err(bad)?;
                 (Weights::File(file), folder_tokenizer(folder)?, hash)
             }
@@ -165,17 +171,28 @@ impl ModelSource {
                 (Weights::Random { seed: SHAPE_SEED }, Some(Tokenizer::Bytes), format!("{self}, seed {SHAPE_SEED}"))
             }
         };
-        if let Weights::File(file) = &weights {
-            file.check(&config)?;
-        }
         let model = Gpt2::load(config, &mut weights, device, progress, cancel)?;
         Ok(LoadedModel { source: self.clone(), model, tokenizer, hash })
     }
 }
 
+/// A whole file, unless it is larger than such a file can be, or none at all (a pipe, say, would never end).
+fn read_small(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let there = fs::metadata(path)?;
+    if !there.is_file() {
+        return Err(io::Error::other("is not a file"));
+    }
+    let mut bytes = vec![];
+    fs::File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(io::Error::other(format!("is larger than {max_bytes} bytes, more than any such file has")));
+    }
+    Ok(bytes)
+}
+
 fn folder_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
     let path = folder.join("tokenizer.json");
-    match fs::read(&path) {
+    match read_small(&path, MAX_TOKENIZER_BYTES) {
         Ok(json) => {
             Tokenizer::from_json(&json).map(Some).map_err(|e| ModelError::BadFile { path, reason: e.to_string() })
         }

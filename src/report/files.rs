@@ -25,25 +25,67 @@ impl WriteError {
     }
 }
 
-/// Writes beside the target and renames, so that a full disk or a crash never leaves half a file under
-/// its final name.
+/// A file to come. Its bytes are written beside the target, which changes only when all of them are there: a full
+/// disk, an error or a crash leaves what stood there before.
+pub struct PendingFile {
+    path: PathBuf,
+    target: Target,
+}
+
+enum Target {
+    /// Renamed over the target, links followed.
+    Beside(tempfile::NamedTempFile, PathBuf),
+    /// A device or a pipe (`/dev/stdout`) takes bytes as they come and is never replaced.
+    Through(fs::File),
+}
+
+impl PendingFile {
+    /// Finds out whether `path` can be written, without changing it.
+    ///
+    /// # Errors
+    /// [`WriteError`]
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let error = |e: io::Error| WriteError::new(path, &e);
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        let target = match fs::metadata(&real) {
+            Ok(there) if there.is_dir() => return Err(error(io::ErrorKind::IsADirectory.into())),
+            Ok(there) if !there.is_file() => {
+                Target::Through(fs::OpenOptions::new().write(true).open(&real).map_err(error)?)
+            }
+            _ => {
+                let folder = real.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let mut builder = tempfile::Builder::new();
+                // Temporary files are private; a report is for everybody the umask allows.
+                #[cfg(unix)]
+                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+                Target::Beside(builder.tempfile_in(folder).map_err(error)?, real)
+            }
+        };
+        Ok(Self { path: path.into(), target })
+    }
+
+    /// # Errors
+    /// [`WriteError`]
+    pub fn finish(self, bytes: &[u8]) -> Result<(), WriteError> {
+        let error = |e: io::Error| WriteError::new(&self.path, &e);
+        match self.target {
+            Target::Through(mut file) => io::Write::write_all(&mut file, bytes).map_err(error),
+            Target::Beside(mut file, real) => {
+                io::Write::write_all(&mut file, bytes).map_err(error)?;
+                file.as_file().sync_all().map_err(error)?;
+                file.persist(real).map_err(|e| error(e.error))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A whole file or none, see [`PendingFile`].
 ///
 /// # Errors
 /// [`WriteError`]
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
-    let error = |e: io::Error| WriteError::new(path, &e);
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
-    io::Write::write_all(&mut file, bytes).map_err(error)?;
-    file.as_file().sync_all().map_err(error)?;
-    // Temporary files are private; a report is for everybody the folder is for.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).map_err(error)?;
-    }
-    file.persist(path).map_err(|e| error(e.error))?;
-    Ok(())
+    PendingFile::create(path)?.finish(bytes)
 }
 
 /// One row per step and lane.
@@ -99,4 +141,39 @@ pub fn write_summary(path: &Path, lanes: &[LaneSummary]) -> Result<(), WriteErro
     let mut json = serde_json::to_vec_pretty(lanes).map_err(|e| WriteError::new(path, &e))?;
     json.push(b'\n');
     write_whole(path, &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_changes_only_when_it_is_whole() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a");
+        fs::write(&path, "before").expect("write");
+        let pending = PendingFile::create(&path).expect("writable");
+        drop(pending);
+        assert_eq!(fs::read(&path).expect("there"), b"before");
+        PendingFile::create(&path).expect("writable").finish(b"after").expect("written");
+        assert_eq!(fs::read(&path).expect("there"), b"after");
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "nothing is left beside it");
+        assert!(PendingFile::create(folder.path()).is_err() && PendingFile::create(&path.join("b")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_devices_are_not_replaced() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let folder = tempfile::tempdir().expect("folder");
+        let (file, link, null) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("null"));
+        fs::write(&file, "before").expect("write");
+        symlink(&file, &link).expect("link");
+        symlink("/dev/null", &null).expect("link");
+        write_whole(&link, b"after").expect("written");
+        write_whole(&null, b"gone").expect("written");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::read(&file).expect("there"), b"after");
+        assert!(fs::metadata("/dev/null").expect("there").file_type().is_char_device());
+    }
 }

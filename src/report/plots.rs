@@ -12,20 +12,30 @@ use super::{
 use crate::engine::{Phase, StepRecord};
 
 const SIZE: (u32, u32) = (960, 540);
+/// The legend has a column of its own, so that it never covers a line.
+const LEGEND_WIDTH: u32 = 180;
+/// Figures that lie further apart than this are drawn on a logarithmic axis.
+const LOG_FROM: f64 = 8.0;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stroke {
+    Full,
+    Dashed,
+    Thin,
+}
 
 struct Series {
     label: String,
     colour: RGBColor,
     width: u32,
-    dashed: bool,
-    points: Vec<(f64, f64)>,
+    stroke: Stroke,
+    points: Vec<(u32, f64)>,
 }
 
 struct Picture<'a> {
     title: &'a str,
-    x: &'a str,
     y: &'a str,
-    log_y: bool,
+    may_be_log: bool,
     series: Vec<Series>,
 }
 
@@ -37,15 +47,24 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
     let title = format!("Latency of each token, {model}");
     let latency = Picture {
         title: &title,
-        x: "generated token",
         y: "milliseconds",
-        log_y: true,
-        series: series(lanes, false, |r| (r.phase == Phase::Decode).then_some(r.total_secs * 1e3)),
+        may_be_log: true,
+        series: series(lanes, Stroke::Full, |r| (r.phase == Phase::Decode).then_some(r.total_secs * 1e3)),
     };
-    let title = format!("Cache memory, {model}: held by the sequence (line), of it used (dashed)");
-    let mut both = series(lanes, false, |r| Some(mebibytes(r.held_bytes)));
-    both.extend(series(lanes, true, |r| Some(mebibytes(r.used_bytes))));
-    let memory = Picture { title: &title, x: "generated token", y: "MiB", log_y: false, series: both };
+    let title = format!("Cache memory, {model}: held (line), of it used (dashed), reserved (thin)");
+    let memory = Picture {
+        title: &title,
+        y: "MiB",
+        may_be_log: false,
+        series: [
+            series(lanes, Stroke::Thin, |r| Some(mebibytes(r.reserved_bytes))),
+            series(lanes, Stroke::Full, |r| Some(mebibytes(r.held_bytes))),
+            series(lanes, Stroke::Dashed, |r| Some(mebibytes(r.used_bytes))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    };
 
     let mut written = vec![];
     for (name, picture) in [("latency", &latency), ("memory", &memory)] {
@@ -58,17 +77,18 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
     Ok(written)
 }
 
-fn series(lanes: &[LaneResult], dashed: bool, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
+fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
     lanes
         .iter()
         .enumerate()
         .map(|(i, lane)| {
             let (_, [r, g, b]) = colours::lane(i);
-            #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
-            let points = lane.records.iter().filter_map(|r| Some((r.step as f64, y(r)?))).collect();
+            let step = |r: &StepRecord| u32::try_from(r.step).unwrap_or(u32::MAX);
+            let points = lane.records.iter().filter_map(|r| Some((step(r), y(r)?))).collect();
             // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight.
-            let width = 2 + 2 * u32::try_from(lanes.len() - 1 - i).unwrap_or(0).min(3);
-            Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, dashed, points }
+            let later = u32::try_from(lanes.len() - 1 - i).unwrap_or(0);
+            let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
+            Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, stroke, points }
         })
         .collect()
 }
@@ -106,59 +126,76 @@ type DrawResult<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::Erro
 
 fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Picture<'_>) -> DrawResult<B> {
     area.fill(&WHITE)?;
+    let (title, rest) = area.split_vertically(44);
+    title.draw(&Text::new(picture.title.to_owned(), (14, 14), ("sans-serif", 22)))?;
+    let (plot, legend) = rest.split_horizontally(SIZE.0 - LEGEND_WIDTH);
+    draw_legend(&legend, picture)?;
+
     let points = || picture.series.iter().flat_map(|s| &s.points);
-    let max_x = points().map(|p| p.0).fold(1.0, f64::max);
-    let max_y = points().map(|p| p.1).fold(0.0, f64::max);
-    let mut chart = ChartBuilder::on(area);
-    chart.caption(picture.title, ("sans-serif", 22)).margin(14).x_label_area_size(44).y_label_area_size(64);
-    if picture.log_y {
-        let min_y = points().map(|p| p.1).filter(|y| *y > 0.0).fold(f64::INFINITY, f64::min);
-        let (low, high) = if min_y.is_finite() { (min_y / 1.5, max_y * 1.5) } else { (0.1, 1.0) };
-        let mut chart = chart.build_cartesian_2d(0.0..max_x, (low..high).log_scale())?;
-        finish(&mut chart, picture)?;
+    let last = points().map(|p| p.0).fold(1, u32::max);
+    let high = points().map(|p| p.1).fold(0.0, f64::max);
+    let low = points().map(|p| p.1).filter(|y| *y > 0.0).fold(f64::INFINITY, f64::min);
+    let is_log = picture.may_be_log && low.is_finite() && high >= LOG_FROM * low;
+    // A logarithmic axis is a linear one of exponents, from a power of ten to another, labelled at each.
+    let (range, labels) = if is_log {
+        let (from, to) = (low.log10().floor(), high.log10().ceil());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some ten decades at most")]
+        let labels = (to - from) as usize + 1;
+        (from..to, labels)
     } else {
-        let high = if max_y > 0.0 { max_y * 1.1 } else { 1.0 };
-        let mut chart = chart.build_cartesian_2d(0.0..max_x, 0.0..high)?;
-        finish(&mut chart, picture)?;
+        (0.0..if high > 0.0 { high * 1.1 } else { 1.0 }, 8)
+    };
+    let mut chart = ChartBuilder::on(&plot)
+        .margin(14)
+        .margin_top(0)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0..last, range)?;
+    chart
+        .configure_mesh()
+        .x_desc("generated token")
+        .y_desc(picture.y)
+        .y_labels(labels)
+        .axis_desc_style(("sans-serif", 17))
+        .label_style(("sans-serif", 15))
+        .y_label_formatter(&|y| short(if is_log { 10_f64.powf(*y) } else { *y }))
+        .light_line_style(WHITE)
+        .draw()?;
+    for series in &picture.series {
+        let points = series.points.iter().map(|(x, y)| (*x, if is_log { y.log10() } else { *y }));
+        let style = series.colour.stroke_width(series.width);
+        match series.stroke {
+            Stroke::Dashed => chart.draw_series(DashedLineSeries::new(points, 7, 5, style.stroke_width(2)))?,
+            Stroke::Full | Stroke::Thin => chart.draw_series(LineSeries::new(points, style))?,
+        };
     }
     area.present()
 }
 
-fn finish<'a, B: DrawingBackend + 'a, Y>(
-    chart: &mut ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>,
-    picture: &Picture<'_>,
-) -> DrawResult<B>
-where
-    Y: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64>,
-{
-    let label = ("sans-serif", 15);
-    chart
-        .configure_mesh()
-        .x_desc(picture.x)
-        .y_desc(picture.y)
-        .axis_desc_style(("sans-serif", 17))
-        .label_style(label)
-        .x_label_formatter(&|x| format!("{x:.0}"))
-        .light_line_style(WHITE)
-        .draw()?;
-    for series in &picture.series {
+/// A line and a name for each lane.
+fn draw_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Picture<'_>) -> DrawResult<B> {
+    let mut y = 12;
+    for series in picture.series.iter().filter(|series| series.stroke == Stroke::Full) {
         let style = series.colour.stroke_width(series.width);
-        let points = series.points.iter().copied();
-        if series.dashed {
-            // The legend names each lane once, at its full line.
-            chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?;
-        } else {
-            chart
-                .draw_series(LineSeries::new(points, style))?
-                .label(series.label.clone())
-                .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
-        }
+        area.draw(&PathElement::new(vec![(4, y), (24, y)], style))?;
+        area.draw(&Text::new(series.label.clone(), (30, y - 8), ("sans-serif", 15)))?;
+        y += 22;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .label_font(label)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.4))
-        .draw()
+    Ok(())
+}
+
+/// Up to three decimals, without zeros at the end.
+fn short(x: f64) -> String {
+    let text = format!("{x:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_short() {
+        assert_eq!([0.001, 0.1, 1.0, 100.0, 2.5].map(short), ["0.001", "0.1", "1", "100", "2.5"]);
+    }
 }

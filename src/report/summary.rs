@@ -96,7 +96,8 @@ TTFT      time to first token: prefill and its sample
 ITL       inter-token latency: the time of one later token (forward pass and sample); percentiles over them
 TPOT      time per output token: (end to end - TTFT) / (tokens - 1), the lane's own time only
 reserved  bytes allocated for keys, values and scales        used  of those, filled with rows
-copied    bytes of stored rows moved to other places         same  the tokens of the first lane, or where they part";
+copied    bytes of rows moved to other places; concat moves every row, the new one too, at each token
+same      the tokens of the first lane, or where they part";
 
 /// Decode steps on either side of `itl_last_over_first`.
 const EDGE: usize = 64;

@@ -16,6 +16,8 @@ pub fn table(lanes: &[LaneSummary]) -> String {
     table.set_header(["lane", "tokens", "TTFT", "TPOT", "ITL p50", "p90", "p99", "reserved", "used", "copied", "same"]);
     for lane in lanes {
         let secs = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::secs);
+        // A lane without a step has no record of what it took.
+        let bytes = |bytes: u64| if lane.tokens == 0 { "-".to_owned() } else { units::bytes(bytes) };
         table.add_row([
             lane.lane.clone(),
             lane.tokens.to_string(),
@@ -24,10 +26,10 @@ pub fn table(lanes: &[LaneSummary]) -> String {
             secs(lane.latency.itl_p50_secs),
             secs(lane.latency.itl_p90_secs),
             secs(lane.latency.itl_p99_secs),
-            units::bytes(lane.reserved_bytes),
-            units::bytes(lane.used_bytes),
-            units::bytes(lane.copied_bytes),
-            same(lane),
+            bytes(lane.reserved_bytes),
+            bytes(lane.used_bytes),
+            bytes(lane.copied_bytes),
+            same(lane, lanes[0].tokens),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -42,10 +44,11 @@ pub fn table(lanes: &[LaneSummary]) -> String {
     text
 }
 
-fn same(lane: &LaneSummary) -> String {
-    match lane.first_divergence {
-        Some(token) => format!("to token {token}"),
-        None if lane.same_tokens_as_first_lane => "yes".into(),
-        None => format!("{} so far", lane.tokens),
+fn same(lane: &LaneSummary, first_lane_tokens: usize) -> String {
+    match (lane.first_divergence, lane.tokens.min(first_lane_tokens)) {
+        (Some(token), _) => format!("to token {token}"),
+        (None, 0) => "-".into(),
+        (None, _) if lane.same_tokens_as_first_lane => "yes".into(),
+        (None, compared) => format!("{compared} so far"),
     }
 }

@@ -62,17 +62,7 @@ fn table(ui: &mut Ui, run: &mut RunState) {
     Grid::new(("summary", is_narrow)).striped(true).min_col_width(column).spacing([gap, 4.0]).show(ui, |ui| {
         ui.strong("lane").on_hover_text("One cache; the colour is the same in every plot and text");
         for (name, unit, help) in COLUMNS {
-            let text = if unit.is_empty() {
-                format!(
-                    "{name}
-"
-                )
-            } else {
-                format!(
-                    "{name}
-{unit}"
-                )
-            };
+            let text = if unit.is_empty() { format!("{name}\n") } else { format!("{name}\n{unit}") };
             right(ui, RichText::new(text).strong(), help);
         }
         ui.end_row();
@@ -82,15 +72,7 @@ fn table(ui: &mut Ui, run: &mut RunState) {
                 theme::lane_name(ui, index, &lane.name);
             });
             for (cell, (name, unit, help)) in cells(lane).into_iter().zip(COLUMNS) {
-                right(
-                    ui,
-                    RichText::new(cell).monospace(),
-                    &format!(
-                        "{name} of {} {unit}
-{help}",
-                        lane.name
-                    ),
-                );
+                right(ui, RichText::new(cell).monospace(), &format!("{name} of {} {unit}\n{help}", lane.name));
             }
             ui.end_row();
         }
