@@ -8,6 +8,7 @@ pub mod rows;
 pub mod simd;
 mod softmax;
 pub mod threads;
+mod tiles;
 pub mod walk;
 
 /// The shape of one layer's attention.
