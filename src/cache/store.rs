@@ -300,6 +300,10 @@ impl KvStore {
             return Ok(vec![self.grown[self.tables.slot(seq)?][layer].tile(self.row, 0, len)]);
         }
         let block_len = self.tables.block_len();
+        if let (Layout::Contiguous, Some(&first)) = (self.spec.layout, self.tables.table(seq)?.first()) {
+            // Its blocks are neighbours: one tile.
+            return Ok(vec![self.pool[layer].tile(self.row, first as usize * block_len, len)]);
+        }
         let blocks = self.tables.table(seq)?.iter().enumerate().take(len.div_ceil(block_len));
         Ok(blocks
             .map(|(index, &block)| {

@@ -15,6 +15,8 @@ pub trait Simd: Copy + Sync {
     fn load(self, x: [f32; LANES]) -> Self::F32x8;
     fn load_i8(self, x: [i8; LANES]) -> Self::F32x8;
     fn store(self, x: Self::F32x8) -> [f32; LANES];
+    /// Asks for the memory that lies `bytes_ahead` after `row`, as much as `row` has, ahead of its use.
+    fn prefetch(self, _row: &[u8], _bytes_ahead: usize) {}
     /// `a * b + c`; fused (rounded once) where the processor can.
     fn mul_add(self, a: Self::F32x8, b: Self::F32x8, c: Self::F32x8) -> Self::F32x8;
     /// The sum of the lanes of each vector, added as [`sum`] adds them.
@@ -88,8 +90,8 @@ impl Avx2 {
 #[expect(unsafe_code, reason = "intrinsics of a processor feature can only be called so")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256, _mm_set_epi64x, _mm256_add_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_fmadd_ps,
-        _mm256_hadd_ps, _mm256_permute2f128_ps, _mm256_set1_ps,
+        __m256, _MM_HINT_T0, _mm_prefetch, _mm_set_epi64x, _mm256_add_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
+        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_permute2f128_ps, _mm256_set1_ps,
     };
 
     use super::{Avx2, LANES, Simd};
@@ -112,6 +114,14 @@ mod avx2 {
         fn load_i8(self, x: [i8; LANES]) -> __m256 {
             // SAFETY: an `Avx2` exists, so the processor has AVX2; the rest is arithmetic on values.
             unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_set_epi64x(0, bytemuck::cast(x)))) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, row: &[u8], bytes_ahead: usize) {
+            for line in row.chunks(64) {
+                // SAFETY: a prefetch reads nothing and never faults, wherever its pointer points.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().wrapping_add(bytes_ahead).cast()) };
+            }
         }
 
         #[inline(always)]

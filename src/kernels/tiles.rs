@@ -36,6 +36,9 @@ pub(super) struct Run<'a> {
     pub first: usize,
     pub len: usize,
     pub kv_head: usize,
+    /// From this run's rows to those of the next, which are asked for while these are read: heads read every other
+    /// part of a row, an order that no hardware prefetcher follows.
+    pub bytes_ahead: usize,
 }
 
 impl<'a> Run<'a> {
@@ -60,6 +63,9 @@ impl<'a> Run<'a> {
         let n_eights = eights.len();
         for (i, scores) in eights.iter_mut().enumerate() {
             let rows: [&[u8]; LANES] = std::array::from_fn(|token| self.codes::<F>(i * LANES + token, head_dim));
+            for row in rows {
+                simd.prefetch(row, self.bytes_ahead);
+            }
             let mut sums = [simd.splat(0.0); LANES];
             for (chunk, query) in query.iter().enumerate() {
                 let query = simd.load(*query);
@@ -96,6 +102,7 @@ impl<'a> Run<'a> {
         }
         for (token, weight) in weights.iter().enumerate() {
             let row = self.codes::<F>(token, head_dim);
+            simd.prefetch(row, self.bytes_ahead);
             let weight = simd.splat(weight * self.scale::<F>(token, n_kv_head));
             for (chunk, sum) in sums.iter_mut().enumerate().take(out.len()) {
                 *sum = simd.mul_add(weight, F::eight(simd, row, first + chunk), *sum);

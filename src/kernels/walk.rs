@@ -27,8 +27,8 @@ pub use super::tiles::{Rows, Tile};
 /// Queries that read a row while it is in the first-level cache.
 const QUERY_CHUNK: usize = 8;
 
-/// Tokens whose rows stay in the first-level cache while all heads and queries read them.
-const TOKEN_CHUNK: usize = 16;
+/// Bytes of rows that stay in the first-level cache (32 KiB and more) while all heads and queries read them.
+const RUN_BYTES: usize = 24 << 10;
 
 /// Below this many multiply-adds (some 100 microseconds on one core) waking another thread costs more than it
 /// brings.
@@ -157,7 +157,7 @@ impl<F: RowFormat> Walk<'_, F> {
         if D > 0 { D } else { self.shape.head_dim }
     }
 
-    /// Calls `f(position, head, query, rows)` for runs of up to [`TOKEN_CHUNK`] tokens, oldest first, each head and
+    /// Calls `f(position, head, query, rows)` for runs of a few tokens ([`RUN_BYTES`]), oldest first, each head and
     /// query of the chunk; `rows` are those the query may see.
     #[inline(always)]
     fn for_each_run<'a>(
@@ -167,15 +167,22 @@ impl<F: RowFormat> Walk<'_, F> {
         mut f: impl FnMut(usize, usize, usize, Run<'a>),
     ) {
         let mut tile_start = 0;
-        for tile in self.tiles {
+        // Found once: a division in each run would take as long as some of its tokens.
+        let kv_heads: Vec<usize> = chunk.heads.clone().map(|head| self.shape.kv_head(head)).collect();
+        for (index, tile) in self.tiles.iter().enumerate() {
             let rows = rows_of(tile);
-            for first in (0..tile.len).step_by(TOKEN_CHUNK) {
-                let (position, len) = (tile_start + first, TOKEN_CHUNK.min(tile.len - first));
-                for head in chunk.heads.clone() {
+            let run_len = (RUN_BYTES / rows.token_stride).max(LANES);
+            for first in (0..tile.len).step_by(run_len) {
+                let (position, len) = (tile_start + first, run_len.min(tile.len - first));
+                let next = match self.tiles.get(index + 1) {
+                    Some(next) if first + len == tile.len => rows_of(next).codes.as_ptr().addr(),
+                    _ => rows.codes.as_ptr().addr() + (first + len) * rows.token_stride,
+                };
+                let bytes_ahead = next.wrapping_sub(rows.codes.as_ptr().addr() + first * rows.token_stride);
+                for (head, &kv_head) in chunk.heads.clone().zip(&kv_heads) {
                     for query in 0..chunk.n_queries {
                         let visible = self.visible(chunk.first_query + query).saturating_sub(position);
-                        let kv_head = self.shape.kv_head(head);
-                        f(position, head, query, Run { rows, first, len: len.min(visible), kv_head });
+                        f(position, head, query, Run { rows, first, len: len.min(visible), kv_head, bytes_ahead });
                     }
                 }
             }
