@@ -16,7 +16,11 @@ if in_window --tokens 5000 --screenshot "$folder/too-long.png" 2>"$folder/messag
     echo "a run past the context was said to have finished"
     exit 1
 fi
-grep -q 'did not finish: the prompt has' "$folder/message"
+if ! grep -q 'did not finish: the prompt has' "$folder/message"; then
+    echo "a run past the context was refused with another message:"
+    cat "$folder/message"
+    exit 1
+fi
 
 # A window that drew nothing compresses to a few kilobytes; one with plots and text has tens.
 bytes=$(stat -c %s "$picture")

@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// The policy files: plain integers, no tensors.
-const INTEGERS_ONLY: [&str; 4] = ["cache/spec.rs", "cache/pool.rs", "cache/blocks.rs", "cache/reserve.rs"];
+const INTEGERS_ONLY: [&str; 4] = ["cache/spec.rs", "cache/pool.rs", "cache/blocks.rs", "cache/blocks/reserve.rs"];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];

@@ -10,7 +10,6 @@
 //!
 //! Everything here is all or nothing: a call that fails has changed nothing.
 
-#[path = "reserve.rs"]
 mod reserve;
 
 pub use reserve::Reservation;

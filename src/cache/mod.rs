@@ -28,7 +28,8 @@ pub trait KvAccess {
     /// The sequences of the step, in the order of their tokens in the flattened batch.
     fn spans(&self) -> &[Span];
 
-    /// Stores `k`, `v` and answers `q` with causal attention over all tokens stored so far.
+    /// Stores `k`, `v` and answers `q` with causal attention over all tokens stored so far. To be called once for a
+    /// layer of a step.
     ///
     /// `q` is `[T, n_head, head_dim]`, `k` and `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
     /// spans; views with a token stride are read in place. The result is `[T, n_head, head_dim]`. A

@@ -29,8 +29,7 @@ impl<'a> Step<'a> {
     }
 
     /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
-    /// spans, possibly views with a token stride. Once a layer: a second time would copy a shared block over rows that
-    /// were written since.
+    /// spans, possibly views with a token stride.
     fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
         let HeadShape { n_kv_head, head_dim, .. } = self.store.shape.heads;
         let expected = [self.n_new(), n_kv_head, head_dim];

@@ -20,6 +20,7 @@ use crate::{
 use super::{
     CANCEL, CANCELLED,
     options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs},
+    unless_closed,
 };
 
 #[derive(Debug, clap::Args)]
@@ -69,11 +70,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
     let show = |text: &str| {
         let mut out = io::stdout().lock();
-        match write!(out, "{text}").and_then(|()| out.flush()) {
-            // With a file to write, the run goes on when nobody reads the text any more.
-            Err(_) if args.logits.is_some() => Ok(()),
-            result => result,
-        }
+        let printed = write!(out, "{text}").and_then(|()| out.flush());
+        // With a file to write, the run goes on when nobody reads the text any more.
+        if args.logits.is_some() { unless_closed(printed) } else { printed }
     };
     if !args.json && has_tokenizer {
         show(&prompt.unwrap_or_default())?;
@@ -101,7 +100,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             Ok(None) => bail!("the lane ended without saying why"),
             Err(error) if error.is_cancelled() => {
-                show("\n")?;
+                if !args.json {
+                    show("\n")?;
+                }
                 let kept = if args.logits.is_some() { "; no logits were written" } else { "" };
                 writeln!(io::stderr(), "cancelled after {} tokens{kept}", ids.len())?;
                 return Ok(ExitCode::from(CANCELLED));

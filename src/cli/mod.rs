@@ -85,6 +85,11 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// A reader that went away (`kvlab run | head -1`) is no fault: what a command still has to do and to say counts.
+fn unless_closed(printed: io::Result<()>) -> io::Result<()> {
+    printed.or_else(|error| if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
 fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         Some(Command::Run(args)) => with_cancel(|| run::run(&args)),

@@ -17,13 +17,13 @@ use crate::{
         trace::{Header, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
-    report::{LaneResult, files, plots, summarise, table},
+    report::{LaneResult, LaneSummary, files, plots, summarise, table},
 };
 
 use super::{
     CANCEL, CANCELLED,
     options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs},
-    progress,
+    progress, unless_closed,
 };
 
 const TRACE: &str = "trace.jsonl";
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         if let Some(trace) = trace {
             trace.finish(Outcome::Cancelled).context("the trace could not be finished")?;
         }
-        write!(io::stdout(), "{}", table::table(&summaries))?;
+        unless_closed(write!(io::stdout(), "{}", table::table(&summaries)))?;
         let done: usize = results.iter().map(|lane| lane.records.len()).sum();
         let kept = match &args.out {
             Some(folder) => {
@@ -105,13 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         // Last, so that a folder with a summary is a folder with everything.
         files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
     }
-    let mut out = io::stdout().lock();
-    write!(out, "{}", table::table(&summaries))?;
-    texts(&mut out, &results)?;
-    if let Some(folder) = &args.out {
-        let names = [&[TRACE, files::CSV, files::SUMMARY], &PLOTS[..]].concat().join(", ");
-        writeln!(out, "\nwrote {names} to {}", folder.display())?;
-    }
+    unless_closed(print(&mut io::stdout().lock(), &summaries, &results, args.out.as_deref()))?;
     let failed = results.iter().any(|lane| matches!(lane.end, Some(LaneEnd::Failed(_))));
     if failed {
         writeln!(io::stderr(), "error: not every lane generated its {} tokens; see above", args.tokens)?;
@@ -157,6 +151,21 @@ fn steps(
     };
     bar.finish_and_clear();
     Ok(ended)
+}
+
+fn print(
+    out: &mut impl Write,
+    summaries: &[LaneSummary],
+    results: &[LaneResult],
+    folder: Option<&Path>,
+) -> io::Result<()> {
+    write!(out, "{}", table::table(summaries))?;
+    texts(out, results)?;
+    if let Some(folder) = folder {
+        let names = [&[TRACE, files::CSV, files::SUMMARY], &PLOTS[..]].concat().join(", ");
+        writeln!(out, "\nwrote {names} to {}", folder.display())?;
+    }
+    Ok(())
 }
 
 /// The text of the first lane, and of every lane that says something else.

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 
 use crate::{
     cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
-    model::{Gpt2, LoadedModel, Logits},
+    model::{LoadedModel, Logits},
 };
 
 use super::{
@@ -161,13 +161,16 @@ impl Session {
                 model.forward(new, &mut kv, None, Logits::Last, cancel)?
             }
             Some((store, seq)) => {
-                let n_chunks = new.len().div_ceil(chunk);
-                let mut last = None;
-                for (index, tokens) in new.chunks(chunk).enumerate() {
-                    let logits = if index + 1 == n_chunks { Logits::Last } else { Logits::None };
-                    last = Some(forward_cached(model, store, *seq, tokens, logits, cancel)?);
+                let (before, last) = new.split_at((new.len() - 1) / chunk * chunk);
+                for tokens in before.chunks(chunk) {
+                    let mut step = store.reserve(&[(*seq, tokens.len())])?;
+                    model.hidden(tokens, &mut step, None, cancel)?;
+                    step.commit();
                 }
-                last.ok_or(EngineError::EmptyPrompt)?
+                let mut step = store.reserve(&[(*seq, last.len())])?;
+                let logits = model.forward(last, &mut step, None, Logits::Last, cancel)?;
+                step.commit();
+                logits
             }
         };
         let logits = logits.get(0)?; // [1, V] -> [V]
@@ -229,19 +232,4 @@ impl Session {
     fn footprint(&self) -> Footprint {
         self.cache.as_ref().map(|(store, _)| store.footprint()).unwrap_or_default()
     }
-}
-
-/// Runs `tokens` of one sequence through the model and commits them; an error or a cancel changes nothing.
-fn forward_cached(
-    model: &Gpt2,
-    store: &mut KvStore,
-    seq: SeqId,
-    tokens: &[u32],
-    logits: Logits,
-    cancel: &AtomicBool,
-) -> Result<Tensor, EngineError> {
-    let mut step = store.reserve(&[(seq, tokens.len())])?;
-    let logits = model.forward(tokens, &mut step, None, logits, cancel)?;
-    step.commit();
-    Ok(logits)
 }

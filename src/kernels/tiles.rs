@@ -20,7 +20,7 @@ pub struct Rows<'a> {
     pub scales: &'a [f32],
 }
 
-/// A run of tokens whose rows lie at one place: a block, or the filled part of one.
+/// Tokens whose rows lie at one place: a block or the filled part of one, or a whole buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Tile<'a> {
     pub keys: Rows<'a>,
@@ -36,9 +36,8 @@ pub(super) struct Run<'a> {
     pub first: usize,
     pub len: usize,
     pub kv_head: usize,
-    /// From this run's rows to those of the next, which are asked for while these are read: heads read every other
-    /// part of a row, an order that no hardware prefetcher follows.
-    pub bytes_ahead: usize,
+    /// From this run's rows to those of the next, if they are to be asked for while these are read.
+    pub bytes_ahead: Option<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -63,8 +62,10 @@ impl<'a> Run<'a> {
         let n_eights = eights.len();
         for (i, scores) in eights.iter_mut().enumerate() {
             let rows: [&[u8]; LANES] = std::array::from_fn(|token| self.codes::<F>(i * LANES + token, head_dim));
-            for row in rows {
-                simd.prefetch(row, self.bytes_ahead);
+            if let Some(bytes) = self.bytes_ahead {
+                for row in rows {
+                    simd.prefetch(row, bytes);
+                }
             }
             let mut sums = [simd.splat(0.0); LANES];
             for (chunk, query) in query.iter().enumerate() {
@@ -102,7 +103,9 @@ impl<'a> Run<'a> {
         }
         for (token, weight) in weights.iter().enumerate() {
             let row = self.codes::<F>(token, head_dim);
-            simd.prefetch(row, self.bytes_ahead);
+            if let (0, Some(bytes)) = (first, self.bytes_ahead) {
+                simd.prefetch(row, bytes);
+            }
             let weight = simd.splat(weight * self.scale::<F>(token, n_kv_head));
             for (chunk, sum) in sums.iter_mut().enumerate().take(out.len()) {
                 *sum = simd.mul_add(weight, F::eight(simd, row, first + chunk), *sum);

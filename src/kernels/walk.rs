@@ -17,21 +17,25 @@ use rayon::prelude::*;
 use super::{
     HeadShape,
     rows::RowFormat,
-    simd::{self, LANES, Portable, Simd},
+    simd::{LANES, Portable, Simd},
     softmax::softmax,
     tiles::{REGISTERS, Run},
 };
 
+#[cfg(target_arch = "x86_64")]
+use super::simd::Avx2;
 pub use super::tiles::{Rows, Tile};
 
 /// Queries that read a row while it is in the first-level cache.
 const QUERY_CHUNK: usize = 8;
 
-/// Bytes of rows that stay in the first-level cache (32 KiB and more) while all heads and queries read them.
+/// Bytes of rows that all heads and queries read before the next ones: about what a first-level cache holds. Rows of
+/// large models are longer, and a run is at least eight of them.
 const RUN_BYTES: usize = 24 << 10;
 
-/// Below this many multiply-adds (some 100 microseconds on one core) waking another thread costs more than it
-/// brings.
+/// Below this many multiply-adds for the scores (GPT-2 small over 1,365 tokens) decode stays on one thread. On the two
+/// cores this was measured on, waking another took 11 microseconds a layer, and one alone reads a cache from memory
+/// nearly as fast as both.
 const PARALLEL_FROM: usize = 1 << 20;
 
 /// The queries of the newest tokens: `data[token * token_stride + head * head_dim..]`.
@@ -59,6 +63,22 @@ pub fn walk<F: RowFormat>(
 ) {
     let HeadShape { n_head, head_dim, .. } = shape;
     let n_tokens: usize = tiles.iter().map(|tile| tile.len).sum();
+    let parallel = queries.len * n_tokens * n_head * head_dim >= PARALLEL_FROM;
+    walk_with::<F>(shape, queries, tiles, out, probe, parallel);
+}
+
+/// [`walk`], on one thread or on all.
+fn walk_with<F: RowFormat>(
+    shape: HeadShape,
+    queries: Queries<'_>,
+    tiles: &[Tile<'_>],
+    out: &mut [f32],
+    probe: Option<&mut [f32]>,
+    parallel: bool,
+) {
+    let HeadShape { n_head, head_dim, .. } = shape;
+    assert!(head_dim % LANES == 0 && head_dim > 0, "head_dim {head_dim} is no multiple of {LANES}");
+    let n_tokens: usize = tiles.iter().map(|tile| tile.len).sum();
     assert!(queries.len <= n_tokens, "{} queries over {n_tokens} tokens", queries.len);
     assert_eq!(out.len(), queries.len * n_head * head_dim);
     let walk = Walk::<F> { shape, queries, tiles, n_tokens, format: std::marker::PhantomData };
@@ -66,8 +86,11 @@ pub fn walk<F: RowFormat>(
     // One query: a task is a share of the heads. Several: a task is a chunk of queries with all their heads.
     // Both cut `out` and the probe into neighbouring pieces.
     let decode = queries.len == 1;
-    let (queries_each, heads_each) =
-        if decode { (1, n_head.div_ceil(rayon::current_num_threads())) } else { (QUERY_CHUNK, n_head) };
+    let (queries_each, heads_each) = match (decode, parallel) {
+        (true, true) => (1, n_head.div_ceil(rayon::current_num_threads())),
+        (true, false) => (1, n_head),
+        (false, _) => (QUERY_CHUNK, n_head),
+    };
     let out_chunk = queries_each * heads_each * head_dim;
     let probe_chunk = queries_each * heads_each * n_tokens;
     let task = |index: usize, out: &mut [f32], probe: Option<&mut [f32]>| {
@@ -84,7 +107,6 @@ pub fn walk<F: RowFormat>(
         }
     };
 
-    let parallel = queries.len * n_tokens * n_head * head_dim >= PARALLEL_FROM;
     match probe {
         None if parallel => {
             out.par_chunks_mut(out_chunk).enumerate().for_each(|(i, out)| task(i, out, None));
@@ -112,7 +134,7 @@ impl<F: RowFormat> Walk<'_, F> {
     /// [`Self::task`] compiled for this processor. `D` is the `head_dim`, or 0 where it is only known at run time.
     fn dispatch<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
         #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = simd::Avx2::detect() {
+        if let Some(avx2) = Avx2::detect() {
             #[expect(unsafe_code, reason = "a function for a processor feature can only be called so")]
             // SAFETY: an `Avx2` exists, so the processor has both features; the function is safe in every other way.
             unsafe {
@@ -125,7 +147,7 @@ impl<F: RowFormat> Walk<'_, F> {
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    fn task_avx2<const D: usize>(&self, simd: simd::Avx2, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
+    fn task_avx2<const D: usize>(&self, simd: Avx2, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
         self.task::<D, _>(simd, chunk, out, probe);
     }
 
@@ -169,18 +191,21 @@ impl<F: RowFormat> Walk<'_, F> {
         let mut tile_start = 0;
         // Found once: a division in each run would take as long as some of its tokens.
         let kv_heads: Vec<usize> = chunk.heads.clone().map(|head| self.shape.kv_head(head)).collect();
+        let row_bytes = self.shape.n_kv_head * F::code_bytes(self.shape.head_dim);
+        let run_len = (RUN_BYTES / row_bytes / LANES).max(1) * LANES;
         for (index, tile) in self.tiles.iter().enumerate() {
             let rows = rows_of(tile);
-            let run_len = (RUN_BYTES / rows.token_stride).max(LANES);
             for first in (0..tile.len).step_by(run_len) {
                 let (position, len) = (tile_start + first, run_len.min(tile.len - first));
                 let next = match self.tiles.get(index + 1) {
                     Some(next) if first + len == tile.len => rows_of(next).codes.as_ptr().addr(),
                     _ => rows.codes.as_ptr().addr() + (first + len) * rows.token_stride,
                 };
-                let bytes_ahead = next.wrapping_sub(rows.codes.as_ptr().addr() + first * rows.token_stride);
+                let ahead = next.wrapping_sub(rows.codes.as_ptr().addr() + first * rows.token_stride);
                 for (head, &kv_head) in chunk.heads.clone().zip(&kv_heads) {
                     for query in 0..chunk.n_queries {
+                        // Once for all queries.
+                        let bytes_ahead = (query == 0).then_some(ahead);
                         let visible = self.visible(chunk.first_query + query).saturating_sub(position);
                         f(position, head, query, Run { rows, first, len: len.min(visible), kv_head, bytes_ahead });
                     }
@@ -223,12 +248,8 @@ impl<F: RowFormat> Walk<'_, F> {
                 let weights = &weights[row * self.n_tokens + position..][..run.len];
                 let (out, _) = out[row * head_dim..][..head_dim].as_chunks_mut();
                 // A few vectors at a time stay in registers while the run's rows are added to them.
-                let mut first = 0;
-                while let Some(out) = out.get_mut(first..(first + REGISTERS).min(head_dim / LANES))
-                    && !out.is_empty()
-                {
-                    run.add_scaled::<F, S>(simd, weights, self.shape.n_kv_head, head_dim, first, out);
-                    first += REGISTERS;
+                for (part, out) in out.chunks_mut(REGISTERS).enumerate() {
+                    run.add_scaled::<F, S>(simd, weights, self.shape.n_kv_head, head_dim, part * REGISTERS, out);
                 }
             },
         );
@@ -255,9 +276,13 @@ mod tests {
     use super::*;
     use crate::kernels::{reference, rows::F32Rows};
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
-    /// f32 sums of at most 90 tokens and 24 elements against f64: an order of magnitude of room.
+    /// f32 sums of at most 90 tokens and 128 elements up to 2 against f64: an order of magnitude of room.
     const F32_ATTENTION: f32 = 2e-5;
+
+    static POOLS: LazyLock<[rayon::ThreadPool; 2]> =
+        LazyLock::new(|| [1, 3].map(|n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads")));
 
     fn noise(n: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
@@ -310,10 +335,21 @@ mod tests {
             walk::<F32Rows>(shape, queries, &tiles_of(n), &mut whole, None);
             prop_assert_eq!(&out, &whole, "the cut into tiles changed a bit");
 
+            for pool in &*POOLS {
+                let mut split = vec![f32::NAN; new * q_width];
+                pool.install(|| walk_with::<F32Rows>(shape, queries, &tiles_of(tile_len), &mut split, None, true));
+                prop_assert_eq!(&out, &split, "{} threads changed a bit", pool.current_num_threads());
+            }
+
             let last = Queries { data: &q[(new - 1) * q_width..], token_stride: q_width, len: 1 };
             let mut alone = vec![f32::NAN; q_width];
             walk::<F32Rows>(shape, last, &tiles_of(tile_len), &mut alone, None);
             prop_assert_eq!(&out[(new - 1) * q_width..], &alone[..], "a query alone differs from the same in a chunk");
+            for pool in &*POOLS {
+                let mut split = vec![f32::NAN; q_width];
+                pool.install(|| walk_with::<F32Rows>(shape, last, &tiles_of(tile_len), &mut split, None, true));
+                prop_assert_eq!(&alone, &split, "{} threads changed a bit of decode", pool.current_num_threads());
+            }
         }
     }
 }

@@ -44,9 +44,12 @@ impl Machine {
 pub fn available_memory_bytes() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
-    let of_machine = Some(system.available_memory()).filter(|bytes| *bytes > 0);
-    let of_container = system.cgroup_limits().map(|limits| limits.free_memory).filter(|bytes| *bytes > 0);
-    of_machine.into_iter().chain(of_container).min()
+    if system.total_memory() == 0 {
+        return None;
+    }
+    // Without the files that the system keeps in memory as long as nobody needs it.
+    let of_container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
+    of_container.into_iter().chain([system.available_memory()]).min()
 }
 
 fn simd() -> Vec<String> {

@@ -17,8 +17,6 @@ use super::{Config, ModelError, weights::Weights};
 /// Which rows of logits a forward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
-    /// No row: for the chunks of a prefill before its last.
-    None,
     /// One row per sequence, of its newest token.
     Last,
     /// One row per token. Large: 1,000 tokens of GPT-2 are 201 MB.
@@ -128,8 +126,29 @@ impl Gpt2 {
         &self,
         tokens: &[u32],
         kv: &mut dyn KvAccess,
-        mut probe: Option<&mut AttentionProbe>,
+        probe: Option<&mut AttentionProbe>,
         logits: Logits,
+        cancel: &AtomicBool,
+    ) -> Result<Tensor, ModelError> {
+        let x = self.hidden(tokens, kv, probe, cancel)?;
+        let x = match logits {
+            Logits::All => x,
+            Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
+        };
+        let x = self.ln_f.forward(&x)?;
+        Ok(x.matmul(&self.wte.t()?)?) // [rows, E] x [E, V] -> [rows, V]
+    }
+
+    /// [`Gpt2::forward`] without its head: what the chunks of a prefill before the last are run for, their keys and
+    /// values. Returns the last hidden state `[T, E]`.
+    ///
+    /// # Errors
+    /// Those of [`Gpt2::forward`].
+    pub fn hidden(
+        &self,
+        tokens: &[u32],
+        kv: &mut dyn KvAccess,
+        mut probe: Option<&mut AttentionProbe>,
         cancel: &AtomicBool,
     ) -> Result<Tensor, ModelError> {
         let positions = self.positions(tokens, kv)?;
@@ -144,14 +163,7 @@ impl Gpt2 {
             let wanted = probe.as_deref_mut().and_then(|p| p.layers.iter_mut().find(|(l, _)| *l == layer));
             x = self.block(block, layer, &x, kv, wanted.map(|(_, probe)| probe))?;
         }
-
-        let x = match logits {
-            Logits::None => return Ok(Tensor::zeros((0, self.config.vocab_size), x.dtype(), &self.device)?),
-            Logits::All => x,
-            Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
-        };
-        let x = self.ln_f.forward(&x)?;
-        Ok(x.matmul(&self.wte.t()?)?) // [rows, E] x [E, V] -> [rows, V]
+        Ok(x)
     }
 
     fn block(

@@ -70,6 +70,8 @@ pub struct TextStream {
 
 /// What decoders put where bytes are no character (yet).
 const REPLACEMENT: char = '\u{FFFD}';
+/// A character has four bytes at most.
+const MAX_PENDING_BYTES: usize = 3;
 
 impl TextStream {
     /// The text that `id` completes; empty while a character is incomplete.
@@ -79,10 +81,13 @@ impl TextStream {
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String, ModelError> {
         self.ids.push(id);
         let text = self.pending(tokenizer)?;
-        // Bytes that may still become a character are the last ones, and decode to one replacement. Earlier ones
-        // are no character whatever comes.
+        // Bytes that may still become a character are the last three at most, and decode to one replacement, or to
+        // one each. Earlier ones are no character whatever comes.
         let is_whole = !text.ends_with(REPLACEMENT);
-        let visible = text.strip_suffix(REPLACEMENT).unwrap_or(&text);
+        let mut visible = text.as_str();
+        for _ in 0..MAX_PENDING_BYTES {
+            visible = visible.strip_suffix(REPLACEMENT).unwrap_or(visible);
+        }
         let piece = visible.get(self.given_bytes..).unwrap_or_default().to_owned();
         if is_whole {
             self.context_start = self.given;
@@ -150,8 +155,8 @@ mod tests {
             let bytes = parts.concat();
             let ids: Vec<u32> = bytes.iter().map(|byte| u32::from(*byte)).collect();
             prop_assert_eq!(stream(&Tokenizer::Bytes, &ids).1, Tokenizer::Bytes.decode(&ids).expect("decodes"));
-            // The same bytes as tokens of the trained vocabulary, whose first tokens after the special one are bytes.
-            let ids: Vec<u32> = ids.iter().map(|id| id + 1).collect();
+            // The same bytes, each a token of the trained vocabulary.
+            let ids: Vec<u32> = bytes.iter().map(|byte| byte_token(&story, *byte)).collect();
             prop_assert_eq!(stream(&story, &ids).1, story.decode(&ids).expect("decodes"));
         }
     }
@@ -160,13 +165,24 @@ mod tests {
     fn broken_bytes_do_not_hold_the_stream() {
         let (pieces, whole) = stream(&Tokenizer::Bytes, &[0xff, 0xff, 0xff, 0xff, 104, 105, 900]);
         assert!(whole.ends_with("hi<900>"), "{whole}");
-        assert!(pieces[1].starts_with(REPLACEMENT), "{pieces:?}");
+        assert!(pieces[3].starts_with(REPLACEMENT), "{pieces:?}");
     }
 
     #[test]
     fn an_incomplete_character_at_the_end_is_shown() {
         let (_, whole) = stream(&Tokenizer::Bytes, &[104, 0xe2, 0x82]);
         assert_eq!(whole, "h\u{fffd}");
+    }
+
+    /// The token of one byte. Byte-level vocabularies write printable bytes as themselves and the others, in their
+    /// order, as characters from 256 on (GPT-2's `bytes_to_unicode`).
+    fn byte_token(tokenizer: &Tokenizer, byte: u8) -> u32 {
+        let is_printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+        let others = u32::try_from((0..byte).filter(|byte| !is_printable(*byte)).count()).expect("few");
+        let code = if is_printable(byte) { u32::from(byte) } else { 256 + others };
+        let name = char::from_u32(code).expect("a character").to_string();
+        let Tokenizer::Trained(tokenizer) = tokenizer else { panic!("not a trained tokenizer") };
+        tokenizer.token_to_id(&name).expect("every byte is a token")
     }
 
     fn story() -> Tokenizer {

@@ -33,8 +33,8 @@ pub struct PendingFile {
 }
 
 enum Target {
-    /// Renamed over the target, links followed.
-    Beside(tempfile::NamedTempFile, PathBuf),
+    /// A file beside this one is renamed over it; links were followed.
+    File(PathBuf),
     /// A device or a pipe (`/dev/stdout`) takes bytes as they come and is never replaced.
     Through(fs::File),
 }
@@ -46,19 +46,22 @@ impl PendingFile {
     /// [`WriteError`]
     pub fn create(path: &Path) -> Result<Self, WriteError> {
         let error = |e: io::Error| WriteError::new(path, &e);
-        let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+        let real = match fs::canonicalize(path) {
+            Err(_) if fs::symlink_metadata(path).is_ok() => {
+                return Err(WriteError::new(path, &"it is a link to something that does not exist"));
+            }
+            found => found.unwrap_or_else(|_| path.into()),
+        };
         let target = match fs::metadata(&real) {
             Ok(there) if there.is_dir() => return Err(error(io::ErrorKind::IsADirectory.into())),
+            Ok(there) if there.permissions().readonly() => return Err(error(io::ErrorKind::PermissionDenied.into())),
             Ok(there) if !there.is_file() => {
                 Target::Through(fs::OpenOptions::new().write(true).open(&real).map_err(error)?)
             }
             _ => {
-                let folder = real.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let mut builder = tempfile::Builder::new();
-                // Temporary files are private; a report is for everybody the umask allows.
-                #[cfg(unix)]
-                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-                Target::Beside(builder.tempfile_in(folder).map_err(error)?, real)
+                // Made and taken away again: a process that is killed meanwhile leaves nothing behind.
+                file_beside(&real).map_err(error)?;
+                Target::File(real)
             }
         };
         Ok(Self { path: path.into(), target })
@@ -70,7 +73,8 @@ impl PendingFile {
         let error = |e: io::Error| WriteError::new(&self.path, &e);
         match self.target {
             Target::Through(mut file) => io::Write::write_all(&mut file, bytes).map_err(error),
-            Target::Beside(mut file, real) => {
+            Target::File(real) => {
+                let mut file = file_beside(&real).map_err(error)?;
                 io::Write::write_all(&mut file, bytes).map_err(error)?;
                 file.as_file().sync_all().map_err(error)?;
                 file.persist(real).map_err(|e| error(e.error))?;
@@ -78,6 +82,16 @@ impl PendingFile {
             }
         }
     }
+}
+
+fn file_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private; a report is for everybody the umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
 }
 
 /// A whole file or none, see [`PendingFile`].
@@ -172,7 +186,9 @@ mod tests {
         symlink("/dev/null", &null).expect("link");
         write_whole(&link, b"after").expect("written");
         write_whole(&null, b"gone").expect("written");
-        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        for link in [&link, &null] {
+            assert!(fs::symlink_metadata(link).expect("there").is_symlink(), "{} was replaced", link.display());
+        }
         assert_eq!(fs::read(&file).expect("there"), b"after");
         assert!(fs::metadata("/dev/null").expect("there").file_type().is_char_device());
     }

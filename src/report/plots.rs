@@ -85,7 +85,8 @@ fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Optio
             let (_, [r, g, b]) = colours::lane(i);
             let step = |r: &StepRecord| u32::try_from(r.step).unwrap_or(u32::MAX);
             let points = lane.records.iter().filter_map(|r| Some((step(r), y(r)?))).collect();
-            // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight.
+            // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
+            // as no more than four do).
             let later = u32::try_from(lanes.len() - 1 - i).unwrap_or(0);
             let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
             Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, stroke, points }

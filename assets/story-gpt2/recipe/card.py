@@ -101,8 +101,8 @@ several short documents down to a few facts. Friends are introduced in alphabeti
 shortest documents), and in a scene each friend who is there has a turn: orders that a small model can keep.
 {t['tokens'] / 1e6:.1f} million tokens, {t['steps']:,} steps, {t['seconds'] / 60:.0f} minutes on {t['threads']} threads of a CPU shared with
 other work, in one run from start to end, seed {t['seed']}; Muon and AdamW, bf16 autocast. Recalled values weigh most in the
-loss; from step 600 names, and from step 1,600 the lists of who is in a scene and the choice of what to tell,
-weigh more as well (`recipe/train.py`). The curve is `training.jsonl`.
+loss; from step 600 names and lists of names, and from step 1,600 lists and the choice of what to tell weigh
+more as well (`recipe/train.py`). The curve is `training.jsonl`.
 
 **Guided heads.** In the first {t['guide_steps']:,} steps a fading loss asked four heads to look at given
 places: layer 0 head 0 at the owner's name, layer {t['layers'] - 2} heads 0, 1 and 2 at earlier mentions of the

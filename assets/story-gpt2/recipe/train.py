@@ -129,7 +129,7 @@ def main():
         for (step, length, _), made in zip(plan[done:], batches(a.tokenizer, a.seed, plan[done:])):
             ids, kind, offset = (torch.from_numpy(made[k]) for k in ("ids", "kind", "offset"))
             guides = [(torch.from_numpy(q), torch.from_numpy(k)) for q, k in made["guides"]]
-            lr = a.lr * min(1, (step + 1) / a.warm_up, (len(plan) - step) / (len(plan) - a.decay_from))
+            lr = a.lr * min(1, (step + 1) / a.warm_up, (len(plan) - step) / max(1, len(plan) - a.decay_from))
             for opt in opts:
                 for group in opt.param_groups:
                     group["lr"] = lr
