@@ -124,8 +124,8 @@ fn layouts_are_bit_identical_and_equal_to_no_cache() {
 
 #[test]
 fn int8_layouts_are_bit_identical_and_inside_their_bound() {
-    /// Mean KL divergence in nats against the f32 cache on the same tokens; measured 4.4e-4 on this
-    /// checkpoint (see the output), the bound leaves a factor of four.
+    /// Mean KL divergence in nats against the f32 cache on the same tokens; measured 5.4e-4 on this
+    /// checkpoint (see the output), the bound leaves a factor of almost four.
     const INT8_MEAN_KL: f64 = 2e-3;
     let model = golden_model("gpt2-3l-4h-64d");
     for chunk in CHUNKS {
@@ -138,6 +138,7 @@ fn int8_layouts_are_bit_identical_and_inside_their_bound() {
         let kl: f64 = exact.iter().zip(&first).map(|(p, q)| kl_divergence(&p.logits, &q.logits)).sum();
         #[expect(clippy::cast_precision_loss, reason = "a hundred observations")]
         let mean = kl / exact.len() as f64;
+        let chunk = if chunk == usize::MAX { "all".to_owned() } else { chunk.to_string() };
         println!("int8, chunk {chunk}: mean KL {mean:.1e} nats over {} steps", exact.len());
         assert!(mean > 0.0 && mean <= INT8_MEAN_KL, "mean KL {mean}");
     }
