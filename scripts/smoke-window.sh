@@ -11,7 +11,7 @@ picture=${2:-$folder/window.png}
 in_window() {
     timeout 180 xvfb-run --auto-servernum --server-args='-screen 0 1280x800x24' "$kvlab" app --autorun "$@"
 }
-in_window --tokens 64 --screenshot "$picture"
+in_window --screenshot "$picture"
 if in_window --tokens 5000 --screenshot "$folder/too-long.png" 2>"$folder/message"; then
     echo "a run past the context was said to have finished"
     exit 1

@@ -191,6 +191,13 @@ impl eframe::App for App {
         self.drain(ctx);
     }
 
+    /// Nobody points at a window that takes its own picture: where the pointer happens to be is no part of it.
+    fn raw_input_hook(&mut self, _ctx: &Context, raw_input: &mut egui::RawInput) {
+        if self.screenshot.is_some() {
+            raw_input.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+        }
+    }
+
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.show(ui);
         if self.run.phase.is_over()
