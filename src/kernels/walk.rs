@@ -34,8 +34,8 @@ const QUERY_CHUNK: usize = 8;
 const RUN_BYTES: usize = 24 << 10;
 
 /// Below this many multiply-adds for the scores (GPT-2 small over 1,365 tokens) decode stays on one thread. On the two
-/// cores this was measured on, waking another took 11 microseconds a layer, and one alone reads a cache from memory
-/// nearly as fast as both.
+/// cores this was measured on a second thread brought nothing to shorter ones, and one core alone reads memory as fast
+/// as both (`ARCHITECTURE.md`, Threads).
 const PARALLEL_FROM: usize = 1 << 20;
 
 /// The queries of the newest tokens: `data[token * token_stride + head * head_dim..]`.

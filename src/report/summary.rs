@@ -77,12 +77,13 @@ pub struct LaneSummary {
     pub itl_first_64_median_secs: Option<f64>,
     pub itl_last_64_median_secs: Option<f64>,
     pub itl_last_over_first: Option<f64>,
-    pub reserved_bytes: u64,
-    pub held_bytes: u64,
-    pub used_bytes: u64,
-    pub formula_bytes: u64,
-    pub metadata_bytes: u64,
-    pub copied_bytes: u64,
+    /// Bytes as the last record has them; `None` for a lane without a step, which measured nothing.
+    pub reserved_bytes: Option<u64>,
+    pub held_bytes: Option<u64>,
+    pub used_bytes: Option<u64>,
+    pub formula_bytes: Option<u64>,
+    pub metadata_bytes: Option<u64>,
+    pub copied_bytes: Option<u64>,
     pub same_tokens_as_first_lane: bool,
     /// The first generated token (0 is the first) that differs from the first lane's.
     pub first_divergence: Option<usize>,
@@ -112,7 +113,7 @@ pub fn summarise(lanes: &[LaneResult]) -> Vec<LaneSummary> {
 fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
     let itl = inter_token_secs(&lane.records);
     let last = lane.records.last();
-    let bytes = |field: fn(&StepRecord) -> u64| last.map_or(0, field);
+    let bytes = |field: fn(&StepRecord) -> u64| last.map(field);
     let edges = (itl.len() >= 2 * EDGE).then(|| (&itl[..EDGE], &itl[itl.len() - EDGE..]));
     let first_median = edges.and_then(|(first, _)| percentile(first, 50.0));
     let last_median = edges.and_then(|(_, last)| percentile(last, 50.0));
@@ -181,7 +182,8 @@ mod tests {
         assert_eq!(summary[0].latency.ttft_secs, Some(5.0));
         assert_eq!(summary[0].latency.tpot_secs, Some(2.0));
         assert_eq!(summary[0].latency.itl_p50_secs, Some(2.0));
-        assert_eq!(summary[0].copied_bytes, 2);
+        assert_eq!(summary[0].copied_bytes, Some(2));
+        assert_eq!(summarise(&[LaneResult::new("none".into())])[0].reserved_bytes, None);
         assert!(summary[0].same_tokens_as_first_lane);
         assert_eq!(summary[1].first_divergence, Some(1));
         assert!(!summary[2].same_tokens_as_first_lane && summary[2].first_divergence.is_none());

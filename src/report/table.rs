@@ -16,8 +16,7 @@ pub fn table(lanes: &[LaneSummary]) -> String {
     table.set_header(["lane", "tokens", "TTFT", "TPOT", "ITL p50", "p90", "p99", "reserved", "used", "copied", "same"]);
     for lane in lanes {
         let secs = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::secs);
-        // A lane without a step has no record of what it took.
-        let bytes = |bytes: u64| if lane.tokens == 0 { "-".to_owned() } else { units::bytes(bytes) };
+        let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), units::bytes);
         table.add_row([
             lane.lane.clone(),
             lane.tokens.to_string(),
