@@ -34,7 +34,7 @@ const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.pn
 Examples:
   kvlab run --lanes none,concat,contiguous,paged:16 --tokens 512 --out run1
   kvlab run --prompt \"Mia has a dog. Mia fed her\" --temperature 0.7 --top-p 0.95 --seed 7
-  kvlab run --lanes paged:16,contiguous --cache-memory 512KiB      see a cache run full
+  kvlab run --lanes paged:16,contiguous --cache-memory 1MiB        see a cache run full
 A lane is none, or concat, contiguous or paged:B, then +f32 or +int8.")]
 pub struct Args {
     #[command(flatten)]
