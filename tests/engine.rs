@@ -9,7 +9,7 @@ use std::{
 
 use kvlab::{
     cache::{KvAccess, Lane, Probe, SeqId, Span, spec::parse_lanes},
-    engine::{Sampling, Session, SessionConfig},
+    engine::{Sampling, Session, SessionConfig, StepRecord},
     experiment::{
         Experiment, ExperimentError, LaneEnd, LaneEvent, Workload,
         trace::{Outcome, Trace},
@@ -28,6 +28,7 @@ fn workload(max_new_tokens: usize) -> Workload {
         prefill_chunk: None,
         stop_at_eos: false,
         memory_limit_bytes: None,
+        rehearse: true,
     }
 }
 
@@ -130,6 +131,27 @@ fn a_chunked_prefill_gives_the_same_tokens_and_one_record() {
         };
         assert_eq!(run(None), run(Some(1)), "{lane}");
         assert_eq!(run(None), run(Some(5)), "{lane}");
+    }
+}
+
+#[test]
+fn a_rehearsal_leaves_no_trace_and_its_cancel_neither() {
+    for lane in LANES {
+        let (mut rehearsing, mut plain) =
+            (session(lane, SessionConfig::default()), session(lane, SessionConfig::default()));
+        for session in [&mut rehearsing, &mut plain] {
+            session.prefill(&workload(1).prompt_ids, &NEVER).expect("prefill");
+        }
+        for _ in 0..20 {
+            rehearsing.rehearse(&NEVER).expect("rehearsal");
+            let cancelled = rehearsing.rehearse(&AtomicBool::new(true));
+            assert!(lane == "none" || cancelled.is_err_and(|error| error.is_cancelled()), "{lane}");
+            let (rehearsed, record) =
+                (rehearsing.decode(&NEVER).expect("decode"), plain.decode(&NEVER).expect("decode"));
+            let costless =
+                |record: StepRecord| StepRecord { forward_secs: 0.0, sample_secs: 0.0, total_secs: 0.0, ..record };
+            assert_eq!(costless(rehearsed), costless(record), "{lane}");
+        }
     }
 }
 

@@ -157,6 +157,7 @@ impl Engine {
             prefill_chunk: settings.prefill_chunk,
             stop_at_eos: settings.stop_at_eos,
             memory_limit_bytes: settings.memory_limit_bytes,
+            rehearse: true,
         };
         match Experiment::new(model, &settings.lanes, workload) {
             Ok(experiment) => {

@@ -15,17 +15,25 @@ pub struct Step<'a> {
     store: &'a mut KvStore,
     reservation: Reservation,
     committed: bool,
+    copied_bytes_before: u64,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn new(store: &'a mut KvStore, reservation: Reservation) -> Self {
-        Self { store, reservation, committed: false }
+        let copied_bytes_before = store.copied_bytes;
+        Self { store, reservation, committed: false, copied_bytes_before }
     }
 
     /// The new tokens are now part of their sequences.
     pub fn commit(mut self) {
         self.store.tables.commit(&self.reservation);
         self.committed = true;
+    }
+
+    /// Undoes the step as dropping it does, and takes its copies out of the count as well: for a rehearsal, which no figure
+    /// is to show.
+    pub fn forget(self) {
+        self.store.copied_bytes = self.copied_bytes_before;
     }
 
     /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all

@@ -95,6 +95,7 @@ impl CacheArgs {
             prefill_chunk: self.prefill_chunk.map(|chunk| chunk as usize),
             stop_at_eos,
             memory_limit_bytes: self.cache_memory,
+            rehearse: false,
         }
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
-        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, lane_names,
+        DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
         trace::{Header, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
@@ -54,6 +54,9 @@ pub struct Args {
     sampling: SamplingArgs,
     #[command(flatten)]
     cache: CacheArgs,
+    /// Time a cached token as it comes, even if its lane waited for others and the processor's caches hold their data now
+    #[arg(long)]
+    no_rehearsal: bool,
     /// Folder for trace.jsonl, records.csv, summary.json and the plots; an earlier run there is replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -76,6 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
+    let workload = Workload { rehearse: !args.no_rehearsal, ..workload };
     let mut experiment = Experiment::new(model, &lanes, workload)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
 

@@ -2,6 +2,7 @@
 //! cost.
 
 pub mod record;
+mod rehearsal;
 pub mod sampling;
 pub mod session;
 

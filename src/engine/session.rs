@@ -14,7 +14,8 @@ use crate::{
 
 use super::{
     EngineError, Sampling,
-    record::{Phase, StepRecord, forward_flops, read_bytes},
+    record::{Phase, StepRecord, forward_flops, read_bytes, weight_bytes},
+    rehearsal::{MOST_BYTES, rehearse},
     sampling::Sampler,
 };
 
@@ -122,6 +123,27 @@ impl Session {
         self.tokens.extend_from_slice(prompt);
         self.tokens.push(record.token_id);
         Ok(record)
+    }
+
+    /// Brings what the next decoded token reads back into the processor's caches, by running it untimed and forgetting it
+    /// ([`rehearse`] says how often). It does nothing for a lane without a cache, for a model beyond any cache, and
+    /// on other devices than the CPU.
+    ///
+    /// # Errors
+    /// Those of a forward pass; the session is as it was.
+    pub fn rehearse(&mut self, cancel: &AtomicBool) -> Result<(), EngineError> {
+        let bytes = weight_bytes(self.model.model.config()) + self.footprint().used_bytes;
+        let (Some(&newest), Some((store, seq))) = (self.tokens.last(), &mut self.cache) else { return Ok(()) };
+        let model = &self.model.model;
+        if bytes > MOST_BYTES || !model.device().is_cpu() {
+            return Ok(());
+        }
+        rehearse(|| {
+            let mut step = store.reserve(&[(*seq, 1)])?;
+            model.forward(&[newest], &mut step, None, Logits::Last, cancel)?;
+            step.forget();
+            Ok(())
+        })
     }
 
     /// Runs the newest token and picks the next.

@@ -1,11 +1,15 @@
 //! Lanes x workload -> records. The window, the command line and the benches all run this.
 //!
 //! Lanes are stepped fairly: one token per lane per round, and each round starts with another lane, so
-//! that none always runs on caches the same neighbour left warm.
+//! that none always follows the same neighbour. A lane that waited for the others rehearses its token first
+//! ([`Session::rehearse`]), so that it costs in company what it costs alone.
 
 pub mod trace;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +41,9 @@ pub struct Workload {
     pub stop_at_eos: bool,
     /// Bytes of keys, values and scales per lane.
     pub memory_limit_bytes: Option<u64>,
+    /// A cached lane that waited runs its token untimed before it is timed. Traces from before there was a choice did not.
+    #[serde(default)]
+    pub rehearse: bool,
 }
 
 /// Why an experiment could not begin.
@@ -100,10 +107,15 @@ pub fn lane_names(lanes: &[Lane]) -> Vec<String> {
     lanes.iter().enumerate().map(name).collect()
 }
 
+/// More than lies between two tokens of a lane alone: decoding its text, writing its line of a trace.
+const LONGEST_PAUSE: Duration = Duration::from_micros(100);
+
 struct LaneRun {
     session: Session,
     stream: TextStream,
     end: Option<LaneEnd>,
+    /// When its last step ended.
+    stepped: Option<Instant>,
 }
 
 /// A running experiment.
@@ -162,7 +174,7 @@ impl Experiment {
             .iter()
             .map(|lane| {
                 let session = Session::new(model.clone(), *lane, session).map_err(|e| in_lane(lane, e))?;
-                Ok(LaneRun { session, stream: TextStream::default(), end: None })
+                Ok(LaneRun { session, stream: TextStream::default(), end: None, stepped: None })
             })
             .collect::<Result<_, ExperimentError>>()?;
         Ok(Self { model, workload, lanes, round: 0, turns: 0 })
@@ -256,8 +268,11 @@ impl Experiment {
         let result = if lane.session.tokens().is_empty() {
             lane.session.prefill(&self.workload.prompt_ids, cancel)
         } else {
-            lane.session.decode(cancel)
+            let waited = lane.stepped.is_none_or(|stepped| stepped.elapsed() > LONGEST_PAUSE);
+            let rehearsed = if self.workload.rehearse && waited { lane.session.rehearse(cancel) } else { Ok(()) };
+            rehearsed.and_then(|()| lane.session.decode(cancel))
         };
+        lane.stepped = Some(Instant::now());
         match result {
             Ok(record) => {
                 let text = match &self.model.tokenizer {
