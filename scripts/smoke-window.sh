@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 picture=${2:-$folder/window.png}
 
 in_window() {
-    timeout 180 xvfb-run --auto-servernum --server-args='-screen 0 1280x800x24' "$kvlab" app --autorun "$@"
+    timeout 180 xvfb-run --auto-servernum --server-args='-screen 0 1280x800x24' "$kvlab" app --autorun --in-window "$@"
 }
 in_window --screenshot "$picture"
 if in_window --tokens 5000 --screenshot "$folder/too-long.png" 2>"$folder/message"; then

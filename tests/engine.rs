@@ -9,7 +9,7 @@ use std::{
 
 use kvlab::{
     cache::{KvAccess, Lane, Probe, SeqId, Span, spec::parse_lanes},
-    engine::{Sampling, Session, SessionConfig, StepRecord},
+    engine::{Attention, Sampling, Session, SessionConfig, StepRecord},
     experiment::{
         Experiment, ExperimentError, LaneEnd, LaneEvent, Workload,
         trace::{Outcome, Trace},
@@ -17,6 +17,9 @@ use kvlab::{
     model::{Logits, ModelError},
 };
 use support::{GOLDENS, NEVER, golden_model, ids, reference};
+
+/// Half a step of a code near 1, and what f32 adds in another order.
+const ATTENTION_CODE: f32 = 0.005;
 
 const LANES: [&str; 5] = ["none", "concat", "contiguous", "paged:7", "paged:16+int8"];
 
@@ -156,6 +159,154 @@ fn a_rehearsal_leaves_no_trace_and_its_cancel_neither() {
 }
 
 #[test]
+fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
+    let reference = reference(GOLDENS[0]);
+    let n_prompt = workload(1).prompt_ids.len();
+    for lane in ["none", "concat", "contiguous", "paged:7"] {
+        let mut watched =
+            Experiment::new(golden_model(GOLDENS[0]), &[lane.parse().expect(lane)], workload(4)).expect(lane);
+        watched.watch(Some(0), &NEVER).expect("watch");
+        let (mut rows, mut records, mut config) = (vec![], vec![], (0, 0));
+        while let Some(event) = watched.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Attention { attention, .. } => {
+                    assert_eq!(attention.first, rows.len(), "{lane}: rows follow on each other");
+                    config = (attention.n_layer, attention.n_head);
+                    rows.extend(attention.rows);
+                }
+                LaneEvent::Token { record, .. } => records.push((record.token_id, record.copied_bytes)),
+                _ => {}
+            }
+        }
+        // The last token of four was generated and never run.
+        assert_eq!(rows.len(), n_prompt + 3, "{lane}");
+        let (n_layer, n_head) = config;
+        for (position, row) in rows.iter().enumerate() {
+            assert_eq!(row.len(), n_layer * n_head * (position + 1), "{lane}");
+        }
+        for (layer, name) in [(0, "attention_layer0"), (n_layer - 1, "attention_last")] {
+            // [1, H, T, T]
+            let expected: Vec<f32> = reference[name].flatten_all().and_then(|t| t.to_vec1()).expect(name);
+            for (position, row) in rows.iter().enumerate().take(n_prompt) {
+                for head in 0..n_head {
+                    for key in 0..=position {
+                        let code = row[(layer * n_head + head) * (position + 1) + key];
+                        let expected = expected[(head * n_prompt + position) * n_prompt + key];
+                        let error = (Attention::weight(code) - expected).abs();
+                        assert!(
+                            error < ATTENTION_CODE,
+                            "{lane} {name} head {head} [{position}, {key}]: off by {error}"
+                        );
+                    }
+                }
+            }
+        }
+        let mut plain =
+            Experiment::new(golden_model(GOLDENS[0]), &[lane.parse().expect(lane)], workload(4)).expect(lane);
+        let mut plain_records = vec![];
+        while let Some(event) = plain.step(&NEVER).expect("step") {
+            if let LaneEvent::Token { record, .. } = event {
+                plain_records.push((record.token_id, record.copied_bytes));
+            }
+        }
+        assert_eq!(records, plain_records, "{lane}: the same tokens, and no copy counted twice");
+    }
+}
+
+#[test]
+fn attention_that_is_asked_for_late_is_made_up_for() {
+    let run = |late: bool| -> Vec<Vec<u8>> {
+        let lanes = parse_lanes("paged:7").expect("lane");
+        let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(6)).expect("experiment");
+        let (mut rows, mut tokens) = (vec![], 0);
+        if !late {
+            experiment.watch(Some(0), &NEVER).expect("watch");
+        }
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Attention { attention, .. } => rows.extend(attention.rows),
+                LaneEvent::Token { .. } => {
+                    tokens += 1;
+                    if late && tokens == 3 {
+                        experiment.watch(Some(0), &NEVER).expect("watch");
+                    }
+                }
+                _ => {}
+            }
+        }
+        rows
+    };
+    let (from_the_start, late) = (run(false), run(true));
+    assert_eq!(from_the_start.len(), late.len());
+    for (a, b) in from_the_start.iter().flatten().zip(late.iter().flatten()) {
+        assert!(a.abs_diff(*b) <= 1, "rounding at most: {a} {b}");
+    }
+}
+
+#[test]
+fn a_fork_shares_blocks_copies_on_write_and_leaves_its_lane_alone() {
+    let lanes = parse_lanes("paged:7").expect("lane");
+    let run = |fork_after: Option<usize>| {
+        let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(12)).expect("experiment");
+        let (mut tokens, mut forked, mut pictures, mut copied) = (vec![], vec![], vec![], 0);
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Token { record, .. } => {
+                    tokens.push(record.token_id);
+                    copied = record.copied_bytes;
+                    if Some(tokens.len()) == fork_after {
+                        experiment.fork(0).expect("fork");
+                    }
+                }
+                LaneEvent::Forked { start, .. } => assert_eq!(Some(start + 1), fork_after),
+                LaneEvent::ForkToken { token_id, .. } => forked.push(token_id),
+                LaneEvent::Blocks { picture, .. } => pictures.push(picture),
+                _ => {}
+            }
+        }
+        (tokens, forked, pictures, copied)
+    };
+    let (alone, _, _, none_copied) = run(None);
+    let (tokens, forked, pictures, copied) = run(Some(3));
+    assert_eq!(tokens, alone, "the fork changes nothing for its lane");
+    assert_eq!(none_copied, 0);
+    assert_eq!(forked.len(), 1 + 9, "the runner-up, and a token after each later one of the lane");
+    assert_ne!(forked[0], tokens[2]);
+
+    // Prompt of 13 and 2 generated tokens are stored: blocks of 7, 7 and 1.
+    let shared = pictures.iter().find(|picture| picture.sequences.len() == 2).expect("a picture of the fork");
+    assert_eq!((shared.sequences[0].len, &shared.sequences[0].blocks), (15, &shared.sequences[1].blocks));
+    assert_eq!(shared.holders().iter().filter(|holders| holders.len() == 2).count(), 3);
+    let last = pictures.last().expect("a picture");
+    assert_eq!(last.sequences[0].blocks[..2], last.sequences[1].blocks[..2], "full blocks stay shared");
+    assert!(last.sequences[0].blocks[2..].iter().all(|block| !last.sequences[1].blocks.contains(block)));
+    assert_eq!(copied, shared.token_bytes, "one row of the third block was copied, once");
+    // What the fork says is what the model says to its tokens.
+    let mut prompt = workload(1).prompt_ids;
+    prompt.extend(&tokens[..2]);
+    prompt.push(forked[0]);
+    let mut reference = session("none", SessionConfig::default());
+    reference.prefill(&prompt, &NEVER).expect("prefill");
+    for _ in 0..8 {
+        reference.decode(&NEVER).expect("decode");
+    }
+    assert_eq!(forked[1..], *reference.generated());
+}
+
+#[test]
+fn what_cannot_be_forked_says_why() {
+    let lanes = parse_lanes("none,contiguous,paged:7").expect("lanes");
+    let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(3)).expect("experiment");
+    let why = |experiment: &mut Experiment, lane| experiment.fork(lane).expect_err("refused").to_string();
+    assert!(why(&mut experiment, 0).contains("no cache"));
+    assert!(why(&mut experiment, 1).contains("only blocks of a pool"));
+    assert!(why(&mut experiment, 2).contains("no prompt yet"));
+    assert!(why(&mut experiment, 3).contains("no such lane"));
+    while experiment.step(&NEVER).expect("step").is_some() {}
+    assert!(why(&mut experiment, 2).contains("has ended"));
+}
+
+#[test]
 fn records_say_what_ran() {
     let run = |lane: &str| -> Vec<usize> {
         let mut session = session(lane, SessionConfig::default());
@@ -191,6 +342,7 @@ fn a_lane_that_runs_full_ends_and_the_others_finish() {
         match event {
             LaneEvent::Token { lane, .. } => tokens[lane] += 1,
             LaneEvent::Ended { lane, end, .. } => ends[lane] = Some(end),
+            _ => {}
         }
     }
     // The prefill gives a token, and each of the 3 free slots another.
@@ -228,5 +380,5 @@ fn traces_are_read_to_their_last_whole_line_and_no_further() {
     let message = |lines: &[&str]| read(lines).expect_err("no trace").to_string();
     assert!(message(&[header, "{]", end]).contains("line 2 is damaged"));
     assert!(message(&[end]).contains("first line is no header"));
-    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 1"));
+    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 2"));
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    experiment::{Experiment, Workload},
+    experiment::{Experiment, Workload, trace::ModelShape},
     measure::machine::{DeviceChoice, Machine},
     model::LoadedModel,
 };
@@ -123,6 +123,16 @@ impl Engine {
                 Some(active) => self.tell(active.run, What::Cancelled),
                 None => Ok(()),
             },
+            Command::Fork(lane) => {
+                let Some(active) = &mut self.active else { return Ok(()) };
+                let (run, forked) = (active.run, active.experiment.fork(lane));
+                forked.or_else(|error| self.tell(run, What::Refused(error.to_string())))
+            }
+            Command::Watch(lane) => {
+                let Some(active) = &mut self.active else { return Ok(()) };
+                let (run, watched) = (active.run, active.experiment.watch(lane, &active.cancel));
+                watched.or_else(|error| self.tell(run, What::Refused(error.to_string())))
+            }
             Command::Forget => {
                 self.active = None;
                 Ok(())
@@ -149,7 +159,7 @@ impl Engine {
             Ok(ids) => ids,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let facts = facts(&model, device_note, prompt_ids.len());
+        let facts = facts(&model, device_note, &prompt_ids);
         let workload = Workload {
             prompt_ids,
             max_new_tokens: settings.tokens,
@@ -160,8 +170,10 @@ impl Engine {
             rehearse: true,
         };
         match Experiment::new(model, &settings.lanes, workload) {
-            Ok(experiment) => {
+            Ok(mut experiment) => {
+                let watched = experiment.watch(settings.watched, cancel);
                 self.tell(run, What::Ready(Box::new(facts)))?;
+                watched.or_else(|error| self.tell(run, What::Refused(error.to_string())))?;
                 Ok(Ok(experiment))
             }
             Err(error) => Ok(Err(error.to_string())),
@@ -229,18 +241,14 @@ impl Engine {
     }
 }
 
-fn facts(model: &LoadedModel, device_note: Option<String>, prompt_tokens: usize) -> Facts {
-    let (config, machine) = (model.model.config(), Machine::detect());
+fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids: &[u32]) -> Facts {
+    let machine = Machine::detect();
     Facts {
         model: model.source.to_string(),
         hash: model.hash.clone(),
-        n_params: config.n_params(),
-        n_layer: config.n_layer,
-        n_head: config.n_head,
-        n_embd: config.n_embd,
-        n_positions: config.n_positions,
-        is_random: model.source.is_random(),
-        prompt_tokens,
+        shape: Some(ModelShape::of(model)),
+        prompt_pieces: model.pieces(prompt_ids),
+        prompt_tokens: prompt_ids.len(),
         device: if model.model.device().is_cuda() { "CUDA".into() } else { "CPU".into() },
         device_note,
         cpu: machine.cpu,

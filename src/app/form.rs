@@ -111,6 +111,7 @@ impl Form {
                     prefill_chunk: self.prefill_chunk.get(),
                     stop_at_eos: self.stop_at_eos,
                     memory_limit_bytes,
+                    watched: None,
                 })
             }
             _ => Err(errors),

@@ -8,6 +8,9 @@ mod decimate;
 mod engine_thread;
 pub mod form;
 pub mod panels;
+mod picture;
+pub mod raster;
+pub mod replay;
 mod screenshot;
 pub mod state;
 pub mod theme;
@@ -15,7 +18,7 @@ mod units;
 pub mod window;
 pub mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     experiment::{DEFAULT_LANES, DEFAULT_PROMPT, DEFAULT_TOKENS},
@@ -23,7 +26,8 @@ use crate::{
 };
 
 use form::{Form, Optional};
-pub use window::App;
+use replay::Replay;
+pub use window::{App, Pane};
 
 /// How the window opens.
 #[derive(Clone, Debug)]
@@ -33,6 +37,10 @@ pub struct Options {
     pub lanes: String,
     pub tokens: usize,
     pub device: DeviceChoice,
+    /// The pane that is shown first.
+    pub pane: Pane,
+    /// A trace to show instead of a run.
+    pub trace: Option<Replay>,
     /// Starts a run at once.
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
@@ -47,6 +55,8 @@ impl Default for Options {
             lanes: DEFAULT_LANES.into(),
             tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
+            pane: Pane::default(),
+            trace: None,
             autorun: false,
             screenshot: None,
         }
@@ -112,6 +122,18 @@ pub fn run(options: Options) -> Result<(), AppError> {
     let taken = outcome.take().ok_or_else(closed)?;
     taken.written.map_err(|reason| AppError::Screenshot { path: path.clone(), reason })?;
     taken.run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path, reason }))
+}
+
+/// Draws the window without a display, on the processor, and writes its picture: of the run that the options describe once it
+/// is over, or of their trace.
+///
+/// # Errors
+/// [`AppError::Screenshot`], and [`AppError::Run`] for a run that did not finish; the picture is written then.
+pub fn draw(options: &Options, path: &Path) -> Result<(), AppError> {
+    let failed = |reason: String| AppError::Screenshot { path: path.into(), reason };
+    let (image, run_failure) = picture::draw(options).map_err(failed)?;
+    screenshot::write_png(&image, path).map_err(failed)?;
+    run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path: path.into(), reason }))
 }
 
 /// Elsewhere than on X11 and Wayland there always is one.

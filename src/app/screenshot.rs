@@ -65,7 +65,8 @@ impl Screenshot {
     }
 }
 
-fn write_png(image: &ColorImage, path: &Path) -> Result<(), String> {
+/// Writes a picture; a `.png` only.
+pub fn write_png(image: &ColorImage, path: &Path) -> Result<(), String> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
         return Err("a picture of the window is a .png".into());
     }

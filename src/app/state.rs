@@ -1,7 +1,11 @@
 //! What the window knows about a run: fed by events, drawn by panels, and free of egui.
 
+mod insight;
+
+pub use insight::{AttentionState, ForkState};
+
 use crate::{
-    cache::Lane,
+    cache::{Lane, PoolPicture},
     engine::StepRecord,
     experiment::{LaneEnd, LaneEvent, lane_names},
 };
@@ -22,6 +26,8 @@ pub enum Phase {
     /// Pausing takes effect after the round under way.
     Pausing,
     Paused,
+    /// A trace, up to somewhere.
+    Replay,
     Finished,
     Cancelled,
     Failed,
@@ -52,6 +58,8 @@ pub struct RunState {
     pub tokens: usize,
     pub prompt: String,
     pub error: Option<String>,
+    /// Whom the tokens of one lane look at, once a person wants to see it.
+    pub attention: Option<AttentionState>,
 }
 
 /// One lane: its records, its text, and how it compares with the first lane.
@@ -71,14 +79,27 @@ pub struct LaneState {
     pub agreed: usize,
     /// The first token that is not the first lane's, counted from 0.
     pub first_divergence: Option<usize>,
+    /// The pool and the tables of the lane and its forks; `None` without a cache.
+    pub blocks: Option<PoolPicture>,
+    pub forks: Vec<ForkState>,
 }
 
 impl RunState {
     /// A run whose first event has not come yet.
     #[must_use]
     pub fn new(id: u64, lanes: &[Lane], tokens: usize, prompt: String) -> Self {
-        let lanes = lane_names(lanes).into_iter().zip(lanes).map(|(name, lane)| LaneState::new(name, lane)).collect();
+        let lanes = lane_names(lanes).into_iter().zip(lanes);
+        let lanes = lanes.map(|(name, lane)| LaneState::new(name, lane.is_lossless())).collect();
         Self { id, phase: Phase::Loading { done: 0, all: 0 }, lanes, tokens, prompt, ..Self::default() }
+    }
+
+    /// The beginning of a run in a trace. A lane that this kvlab does not know counts as lossy.
+    #[must_use]
+    pub fn of_trace(id: u64, lanes: &[(&str, Option<Lane>)], facts: Facts) -> Self {
+        let lane = |(name, lane): &(&str, Option<Lane>)| {
+            LaneState::new((*name).to_owned(), lane.is_some_and(|lane| lane.is_lossless()))
+        };
+        Self { id, lanes: lanes.iter().map(lane).collect(), facts: Some(facts), ..Self::default() }
     }
 
     /// Takes an event in; those of other runs are too late and change nothing.
@@ -89,18 +110,28 @@ impl RunState {
         match event.what {
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
-            What::Lane(LaneEvent::Token { lane, record, text }) => self.push_token(lane, record, &text),
-            What::Lane(LaneEvent::Ended { lane, end, text }) => {
-                if let Some(lane) = self.lanes.get_mut(lane) {
-                    lane.text.push_str(&text);
-                    lane.end = Some(end);
-                }
-            }
+            What::Lane(event) => self.apply_to_lane(event),
+            What::Refused(message) => self.error = Some(message),
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,
             What::Cancelled => self.phase = Phase::Cancelled,
             What::Failed(message) => self.fail(message),
+        }
+    }
+
+    /// Takes what happened to a lane in.
+    pub fn apply_to_lane(&mut self, event: LaneEvent) {
+        match event {
+            LaneEvent::Token { lane, record, text } => self.push_token(lane, record, &text),
+            LaneEvent::Ended { lane, end, text } => {
+                if let Some(lane) = self.lanes.get_mut(lane) {
+                    lane.text.push_str(&text);
+                    lane.end = Some(end);
+                }
+            }
+            LaneEvent::Attention { lane, attention } => self.look(lane, attention),
+            event => self.apply_to_blocks(event),
         }
     }
 
@@ -114,7 +145,11 @@ impl RunState {
     }
 
     fn push_token(&mut self, index: usize, record: StepRecord, text: &str) {
+        let prompt_tokens = self.facts.as_ref().map_or(0, |facts| facts.prompt_tokens);
         let Some(lane) = self.lanes.get_mut(index) else { return };
+        if let Some(sequence) = lane.blocks.as_mut().and_then(|blocks| blocks.sequences.first_mut()) {
+            sequence.len = prompt_tokens + record.step;
+        }
         lane.records.push(record);
         lane.text.push_str(text);
         lane.text_ends.push(lane.text.len());
@@ -159,10 +194,10 @@ impl RunState {
 }
 
 impl LaneState {
-    fn new(name: String, lane: &Lane) -> Self {
+    fn new(name: String, is_lossless: bool) -> Self {
         Self {
             name,
-            is_lossless: lane.is_lossless(),
+            is_lossless,
             records: vec![],
             text: String::new(),
             text_ends: vec![],
@@ -170,6 +205,8 @@ impl LaneState {
             is_hidden: false,
             agreed: 0,
             first_divergence: None,
+            blocks: None,
+            forks: vec![],
         }
     }
 

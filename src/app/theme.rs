@@ -31,6 +31,31 @@ pub const SAME: Tone = Tone::new([130, 205, 150], [30, 110, 60]);
 /// Behind the first token that differs from the first lane's.
 pub const DIVERGENCE: Tone = Tone::new([150, 38, 52], [255, 196, 196]);
 
+/// The forks of a lane, beside the lane's own colour.
+pub const FORKS: [Tone; 3] = [
+    Tone::new([240, 130, 190], [170, 40, 110]),
+    Tone::new([160, 220, 110], [70, 120, 20]),
+    Tone::new([190, 160, 255], [100, 60, 190]),
+];
+/// What was chosen or is pointed at.
+pub const CHOSEN: Tone = Tone::new([255, 170, 60], [200, 95, 0]);
+
+/// Colours of attention weights from 0 to 255: from the ground to what catches the eye, in both themes.
+#[must_use]
+pub fn attention_ramp(visuals: &Visuals) -> [Color32; 256] {
+    const DARK: [[u8; 3]; 5] = [[24, 27, 44], [48, 74, 160], [150, 60, 140], [250, 140, 60], [255, 250, 200]];
+    const LIGHT: [[u8; 3]; 5] = [[250, 250, 252], [170, 200, 235], [70, 130, 200], [80, 40, 130], [30, 0, 40]];
+    let stops = if visuals.dark_mode { DARK } else { LIGHT };
+    std::array::from_fn(|code| {
+        let (stop, rest) = (code * 4 / 255, code * 4 % 255);
+        let (from, to) = (stops[stop], stops[(stop + 1).min(4)]);
+        let mix = |i: usize| (usize::from(from[i]) * (255 - rest) + usize::from(to[i]) * rest) / 255;
+        #[expect(clippy::cast_possible_truncation, reason = "between two bytes")]
+        let [r, g, b] = [0, 1, 2].map(|i| mix(i) as u8);
+        Color32::from_rgb(r, g, b)
+    })
+}
+
 /// The colour of a lane, wherever it is drawn.
 #[must_use]
 pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {

@@ -7,10 +7,16 @@ use std::{
 
 use egui::{Context, Key, Modifiers, Panel, Ui};
 
+use crate::{
+    cache::{Lane, Layout},
+    engine::MAX_FORKS,
+};
+
 use super::{
     Options,
     form::Form,
-    panels::{self, controls::Action, latency, memory, summary, text},
+    panels::{self, attention, blocks, controls::Action, latency, memory, replay::ReplayAction, summary, text},
+    replay::Replay,
     screenshot::{Outcome, Screenshot},
     state::{Phase, RunState},
     theme,
@@ -22,6 +28,51 @@ const EVENT_BUDGET: Duration = Duration::from_millis(4);
 /// Events ask for a frame this soon. Faster drawing would only take time from the engine it watches.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 
+/// What the middle of the window shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// Latency, memory and text of every lane.
+    #[default]
+    Cost,
+    /// Whom the tokens of one lane look at.
+    Attention,
+    /// Where the tokens of one lane lie.
+    Blocks,
+}
+
+impl Pane {
+    pub const ALL: [Self; 3] = [Self::Cost, Self::Attention, Self::Blocks];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cost => "Cost",
+            Self::Attention => "Attention",
+            Self::Blocks => "Blocks",
+        }
+    }
+
+    fn help(self) -> &'static str {
+        match self {
+            Self::Cost => "What each token costs in every lane: time, memory, and the text that comes of it",
+            Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
+            Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
+        }
+    }
+}
+
+impl std::str::FromStr for Pane {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |pane: &Self| pane.name().eq_ignore_ascii_case(text);
+        Self::ALL
+            .into_iter()
+            .find(named)
+            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention and blocks"))
+    }
+}
+
 /// The whole window.
 pub struct App {
     worker: Worker,
@@ -29,6 +80,13 @@ pub struct App {
     run: RunState,
     latency: latency::View,
     memory: memory::View,
+    pane: Pane,
+    attention: attention::View,
+    blocks: blocks::View,
+    /// The lane that the engine was last asked to watch.
+    watched: Option<usize>,
+    replay: Option<Replay>,
+    last_frame: Instant,
     next_run: u64,
     screenshot: Option<Screenshot>,
 }
@@ -48,10 +106,18 @@ impl App {
             run: RunState::default(),
             latency: latency::View::default(),
             memory: memory::View::default(),
+            pane: options.pane,
+            attention: attention::View::default(),
+            blocks: blocks::View::default(),
+            watched: None,
+            replay: None,
+            last_frame: Instant::now(),
             next_run: 1,
             screenshot: options.screenshot.clone().map(Screenshot::new),
         };
-        if options.autorun {
+        if let Some(replay) = &options.trace {
+            app.show_replay(replay.clone());
+        } else if options.autorun {
             app.start(Pace::Run);
         }
         Ok(app)
@@ -75,7 +141,7 @@ impl App {
     }
 
     fn start(&mut self, pace: Pace) {
-        let settings = match self.form.check() {
+        let mut settings = match self.form.check() {
             Ok(settings) => settings,
             Err(errors) => {
                 self.run.fail(errors.to_string());
@@ -84,6 +150,9 @@ impl App {
         };
         let id = self.next_run;
         self.next_run += 1;
+        self.choose_lanes(&settings.lanes);
+        settings.watched = (self.pane == Pane::Attention).then_some(self.attention.lane);
+        self.watched = settings.watched;
         let mut run = RunState::new(id, &settings.lanes, settings.tokens, settings.prompt.clone());
         for lane in &mut run.lanes {
             lane.is_hidden = self.run.lanes.iter().any(|old| old.is_hidden && old.name == lane.name);
@@ -137,6 +206,101 @@ impl App {
         }
     }
 
+    /// The lanes that the panes of one lane begin with: one that has something to show there.
+    fn choose_lanes(&mut self, lanes: &[Lane]) {
+        let is_cached = |lane: &Lane| matches!(lane, Lane::Cache(_));
+        let is_paged = |lane: &Lane| matches!(lane, Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }));
+        let first = |wanted: &dyn Fn(&Lane) -> bool| lanes.iter().position(wanted);
+        let cached = first(&is_cached).unwrap_or(0);
+        if !lanes.get(self.attention.lane).is_some_and(is_cached) {
+            self.attention.lane = cached;
+        }
+        if !lanes.get(self.blocks.lane).is_some_and(is_paged) {
+            self.blocks.lane = first(&is_paged).unwrap_or(cached);
+        }
+    }
+
+    /// Only a pane that is looked at costs the engine anything.
+    fn watch(&mut self) {
+        let wanted = (self.pane == Pane::Attention && self.replay.is_none()).then_some(self.attention.lane);
+        if self.run.phase.is_active() && wanted != self.watched {
+            self.watched = wanted;
+            self.tell(|worker| worker.watch(wanted));
+        }
+    }
+
+    fn fork(&mut self) {
+        let lane = self.blocks.lane;
+        self.tell(|worker| worker.fork(lane));
+    }
+
+    /// Why the lane that is shown cannot be forked now.
+    fn fork_refusal(&self) -> Option<&'static str> {
+        let lane = self.run.lanes.get(self.blocks.lane);
+        if self.replay.is_some() {
+            Some("A trace has happened; only a live run can be forked")
+        } else if !self.run.phase.is_active() || lane.is_none_or(|lane| lane.records.is_empty() || lane.end.is_some()) {
+            Some("Only a run under way can be forked; pause it to choose the moment")
+        } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {
+            Some("Only blocks of a pool can be shared; choose a lane paged:B")
+        } else if lane.is_some_and(|lane| lane.forks.len() >= MAX_FORKS) {
+            Some("The lane has as many forks as its store has room for")
+        } else {
+            None
+        }
+    }
+
+    /// Shows a trace in place of a run, which ends.
+    fn show_replay(&mut self, replay: Replay) {
+        self.tell(|worker| worker.forget());
+        self.run = replay.state();
+        let lanes: Vec<Lane> = self.run.lanes.iter().filter_map(|lane| lane.name.parse().ok()).collect();
+        if lanes.len() == self.run.lanes.len() {
+            self.choose_lanes(&lanes);
+        }
+        self.replay = Some(replay);
+    }
+
+    /// Opens a trace that was dropped on the window.
+    fn take_dropped(&mut self, ctx: &Context) {
+        let dropped = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
+        let Some(path) = dropped else { return };
+        let id = self.next_run;
+        self.next_run += 1;
+        match Replay::open(&path, id) {
+            Ok(replay) => self.show_replay(replay),
+            Err(error) => self.run.error = Some(format!("{} cannot be opened: {error}", path.display())),
+        }
+    }
+
+    fn act_on_replay(&mut self, action: ReplayAction) {
+        let Some(replay) = &mut self.replay else { return };
+        match action {
+            ReplayAction::Toggle => replay.toggle(&mut self.run),
+            ReplayAction::Back => replay.step(false, &mut self.run),
+            ReplayAction::Forward => replay.step(true, &mut self.run),
+            ReplayAction::Seek(cursor) => replay.seek(cursor, &mut self.run),
+            ReplayAction::Close => {
+                self.replay = None;
+                self.run = RunState::default();
+            }
+        }
+    }
+
+    /// Space plays and pauses, the arrows step.
+    fn replay_keys(ctx: &Context) -> Option<ReplayAction> {
+        if ctx.memory(|memory| memory.focused().is_some()) {
+            return None;
+        }
+        let keys = [
+            (Key::Space, ReplayAction::Toggle),
+            (Key::ArrowLeft, ReplayAction::Back),
+            (Key::ArrowRight, ReplayAction::Forward),
+        ];
+        let pressed = |(key, _): &(Key, ReplayAction)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key));
+        keys.into_iter().find(pressed).map(|(_, action)| action)
+    }
+
     /// Space runs and pauses, the right arrow makes a step, unless a field has the keyboard.
     fn keys(&self, ctx: &Context) -> Option<Action> {
         if ctx.memory(|memory| memory.focused().is_some()) {
@@ -153,42 +317,95 @@ impl App {
         }
     }
 
-    fn show(&mut self, ui: &mut Ui) {
-        let mut action = self.keys(ui.ctx());
-        Panel::top("status").show(ui, |ui| panels::status::show(ui, &self.run));
-        if let Some(error) = &self.run.error {
-            Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error).or(action));
+    /// Takes in what happened since the last frame. [`App::show`] draws it.
+    pub fn update(&mut self, ctx: &Context) {
+        self.take_dropped(ctx);
+        self.drain(ctx);
+        self.watch();
+        let elapsed = self.last_frame.elapsed();
+        self.last_frame = Instant::now();
+        if let Some(replay) = &mut self.replay
+            && replay.is_playing
+        {
+            replay.play(elapsed, &mut self.run);
+            ctx.request_repaint_after(FRAME_INTERVAL);
         }
-        let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
-        Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
-            action = panels::controls::show(ui, &mut self.form, &self.run.phase).or(action);
-        });
+    }
+
+    /// Draws the window.
+    pub fn show(&mut self, ui: &mut Ui) {
+        Panel::top("status").show(ui, |ui| panels::status::show(ui, &self.run));
+        let mut action = None;
+        if let Some(error) = &self.run.error {
+            Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error));
+        }
+        if let Some(replay) = &self.replay {
+            let mut chosen = Self::replay_keys(ui.ctx());
+            Panel::top("replay").show(ui, |ui| chosen = panels::replay::show(ui, replay, &self.run).or(chosen));
+            if let Some(chosen) = chosen {
+                self.act_on_replay(chosen);
+            }
+        } else {
+            action = action.or(self.keys(ui.ctx()));
+            let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
+            Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
+                action = panels::controls::show(ui, &mut self.form, &self.run.phase).or(action);
+            });
+        }
         egui::CentralPanel::default().show(ui, |ui| {
             if self.run.lanes.is_empty() {
                 panels::status::welcome(ui);
-                return;
+            } else {
+                self.middle(ui);
             }
-            Panel::top("summary").show(ui, |ui| summary::show(ui, &mut self.run));
-            let height = (ui.available_height() * 0.36).clamp(120.0, 260.0);
-            Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
-                text::show(ui, &self.run);
-            });
-            egui::CentralPanel::default().show(ui, |ui| {
-                ui.columns(2, |columns| {
-                    latency::show(&mut columns[0], &self.run, &mut self.latency);
-                    memory::show(&mut columns[1], &self.run, &mut self.memory);
-                });
-            });
         });
         if let Some(action) = action {
             self.act(action);
         }
     }
+
+    fn middle(&mut self, ui: &mut Ui) {
+        ui.horizontal(|ui| {
+            for pane in Pane::ALL {
+                ui.selectable_value(&mut self.pane, pane, pane.name()).on_hover_text(pane.help());
+            }
+        });
+        match self.pane {
+            Pane::Cost => self.cost(ui),
+            Pane::Attention => attention::show(ui, &self.run, &mut self.attention, self.replay.is_some()),
+            Pane::Blocks => {
+                let refusal = self.fork_refusal();
+                if blocks::show(ui, &self.run, &mut self.blocks, refusal) {
+                    self.fork();
+                }
+            }
+        }
+    }
+
+    fn cost(&mut self, ui: &mut Ui) {
+        Panel::top("summary").show(ui, |ui| summary::show(ui, &mut self.run));
+        let height = (ui.available_height() * 0.36).clamp(120.0, 260.0);
+        Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
+            text::show(ui, &self.run);
+        });
+        egui::CentralPanel::default().show(ui, |ui| {
+            ui.columns(2, |columns| {
+                latency::show(&mut columns[0], &self.run, &mut self.latency);
+                memory::show(&mut columns[1], &self.run, &mut self.memory);
+            });
+        });
+    }
+
+    /// True when the window shows all that its options asked for.
+    #[must_use]
+    pub fn has_settled(&self) -> bool {
+        self.run.phase.is_over() || self.replay.is_some()
+    }
 }
 
 impl eframe::App for App {
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
-        self.drain(ctx);
+        self.update(ctx);
     }
 
     /// Nobody points at a window that takes its own picture: where the pointer happens to be is no part of it.
@@ -200,7 +417,7 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.show(ui);
-        if self.run.phase.is_over()
+        if self.has_settled()
             && let Some(screenshot) = &mut self.screenshot
         {
             screenshot.frame(ui.ctx(), self.run.failure());

@@ -15,7 +15,16 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use crate::{cache::Lane, engine::Sampling, experiment::LaneEvent, measure::machine::DeviceChoice, model::ModelSource};
+use crate::{
+    cache::Lane,
+    engine::Sampling,
+    experiment::{
+        LaneEvent,
+        trace::{Header, ModelShape},
+    },
+    measure::machine::DeviceChoice,
+    model::ModelSource,
+};
 
 use super::engine_thread::Engine;
 
@@ -37,6 +46,8 @@ pub struct RunSettings {
     pub stop_at_eos: bool,
     /// Bytes of keys, values and scales per lane.
     pub memory_limit_bytes: Option<u64>,
+    /// The lane whose attention is told from the start.
+    pub watched: Option<usize>,
 }
 
 /// How far a run goes by itself.
@@ -52,10 +63,19 @@ pub enum Pace {
 
 /// What the window asks of the engine.
 pub(super) enum Command {
-    Start { run: u64, settings: Box<RunSettings>, pace: Pace, cancel: Arc<AtomicBool> },
+    Start {
+        run: u64,
+        settings: Box<RunSettings>,
+        pace: Pace,
+        cancel: Arc<AtomicBool>,
+    },
     Pace(Pace),
     Cancel,
     Forget,
+    /// Fork a lane where it stands.
+    Fork(usize),
+    /// Tell the attention of a lane, or of none.
+    Watch(Option<usize>),
 }
 
 /// What the engine says about a run.
@@ -80,6 +100,8 @@ pub enum What {
     Paused,
     Finished,
     Cancelled,
+    /// What was asked for cannot be done; the run goes on.
+    Refused(String),
     /// The run is over, or never began; the engine is ready for the next one.
     Failed(String),
 }
@@ -89,19 +111,41 @@ pub enum What {
 pub struct Facts {
     pub model: String,
     pub hash: String,
-    pub n_params: u64,
-    pub n_layer: usize,
-    pub n_head: usize,
-    pub n_embd: usize,
-    pub n_positions: usize,
-    /// Random weights: the text means nothing.
-    pub is_random: bool,
+    /// `None` in a trace of an older kvlab.
+    pub shape: Option<ModelShape>,
+    /// The text of each token of the prompt; empty in a trace of an older kvlab.
+    pub prompt_pieces: Vec<String>,
     pub prompt_tokens: usize,
     pub device: String,
     /// Why `auto` did not choose another device.
     pub device_note: Option<String>,
     pub cpu: String,
     pub threads: usize,
+}
+
+impl Facts {
+    /// True for random weights, whose text means nothing.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.shape.is_some_and(|shape| shape.is_random)
+    }
+
+    /// What a trace says of its run.
+    #[must_use]
+    pub fn of_trace(header: &Header) -> Self {
+        Self {
+            model: header.model.clone(),
+            hash: header.model_hash.clone(),
+            shape: header.shape,
+            prompt_pieces: header.prompt_pieces.clone(),
+            prompt_tokens: header.workload.prompt_ids.len(),
+            // Traces name candle's location, `Cpu`; people write CPU.
+            device: if header.device == "Cpu" { "CPU".into() } else { header.device.clone() },
+            device_note: None,
+            cpu: header.machine.cpu.clone(),
+            threads: header.machine.threads,
+        }
+    }
 }
 
 /// The window's end of the engine's thread. Dropping it ends the run and the thread.
@@ -159,6 +203,22 @@ impl Worker {
     pub fn forget(&self) -> Result<(), String> {
         self.cancel.store(true, Ordering::Relaxed);
         self.send(Command::Forget)
+    }
+
+    /// Forks a lane of the run where it stands.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn fork(&self, lane: usize) -> Result<(), String> {
+        self.send(Command::Fork(lane))
+    }
+
+    /// Asks for the attention of a lane from now on, or of none.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn watch(&self, lane: Option<usize>) -> Result<(), String> {
+        self.send(Command::Watch(lane))
     }
 
     /// The next event, if there is one; an error when the engine's thread is gone.

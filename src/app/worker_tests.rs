@@ -17,6 +17,7 @@ fn settings(tokens: usize) -> RunSettings {
         prefill_chunk: None,
         stop_at_eos: false,
         memory_limit_bytes: None,
+        watched: None,
     }
 }
 
@@ -49,7 +50,9 @@ fn a_run_reports_its_model_its_tokens_and_its_end() {
     let events = until(&worker, |e| e.what == What::Finished);
     assert!(events.iter().all(|e| e.run == 3));
     assert!(events.iter().any(|e| matches!(&e.what, What::Loading { done, all } if done == all)));
-    assert!(events.iter().any(|e| matches!(&e.what, What::Ready(facts) if facts.n_layer > 0 && !facts.is_random)));
+    assert!(
+        events.iter().any(|e| matches!(&e.what, What::Ready(facts) if facts.shape.is_some() && !facts.is_random()))
+    );
     assert_eq!((tokens(&events, 0), tokens(&events, 1)), (5, 5));
 }
 

@@ -7,6 +7,7 @@
 
 pub mod blocks;
 pub mod host;
+pub mod picture;
 mod planes;
 pub mod pool;
 pub mod spec;
@@ -15,6 +16,7 @@ pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;
 pub use store::{Footprint, KvShape, KvStore, StoreConfig, TokenPicture};

@@ -10,6 +10,7 @@ use crate::kernels::{HeadShape, walk::Tile};
 use super::{
     CacheError, CacheSpec, Format, Layout, Step,
     blocks::{BlockTables, Limits, SeqId, block_len},
+    picture::{PoolPicture, SequencePicture},
     planes::{LayerPlanes, RowBytes},
     vec_bytes,
 };
@@ -200,7 +201,7 @@ impl KvStore {
     /// What the store takes now.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
-        let token_bytes = 2 * (self.shape.n_layer * self.row.total()) as u64;
+        let token_bytes = self.token_bytes();
         let bytes_of = |layers: &[LayerPlanes]| layers.iter().map(LayerPlanes::bytes).sum::<u64>();
         let live_tokens: usize = self.tables.open_sequences().map(|(len, _)| len).sum();
         let grown_bytes: u64 = self.grown.iter().map(|layers| bytes_of(layers)).sum();
@@ -242,6 +243,27 @@ impl KvStore {
                 TokenPicture { block, slot, format: self.spec.format, live: true }
             })
             .collect())
+    }
+
+    /// The pool and the tables of `sequences`, in their order.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn pool_picture(&self, sequences: impl IntoIterator<Item = SeqId>) -> Result<PoolPicture, CacheError> {
+        let sequences = sequences
+            .into_iter()
+            .map(|seq| Ok(SequencePicture { len: self.tables.len(seq)?, blocks: self.tables.table(seq)?.to_vec() }));
+        Ok(PoolPicture {
+            block_len: self.tables.block_len(),
+            n_blocks: self.tables.n_blocks(),
+            token_bytes: self.token_bytes(),
+            sequences: sequences.collect::<Result<_, CacheError>>()?,
+        })
+    }
+
+    /// Keys, values and scales of one token over all layers.
+    fn token_bytes(&self) -> u64 {
+        2 * (self.shape.n_layer * self.row.total()) as u64
     }
 
     /// The stored keys and values of one layer as f32, `[len, n_kv_head, head_dim]` each: for inspection.

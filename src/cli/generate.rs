@@ -98,6 +98,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 }
                 break end;
             }
+            // Its blocks: nobody looks at them here.
+            Ok(Some(_)) => {}
             Ok(None) => bail!("the lane ended without saying why"),
             Err(error) if error.is_cancelled() => {
                 if !args.json {

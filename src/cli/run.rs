@@ -14,7 +14,7 @@ use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
         DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
-        trace::{Header, Outcome, SCHEMA, TraceWriter},
+        trace::{Header, ModelShape, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
     report::{LaneResult, LaneSummary, files, plots, summarise, table},
@@ -35,6 +35,7 @@ Examples:
   kvlab run --lanes none,concat,contiguous,paged:16 --tokens 512 --out run1
   kvlab run --prompt \"Mia has a dog. Mia fed her\" --temperature 0.7 --top-p 0.95 --seed 7
   kvlab run --lanes paged:16,contiguous --cache-memory 1MiB        see a cache run full
+  kvlab run --attention contiguous --fork paged:16@40 --out run2   for `kvlab app --trace run2/trace.jsonl`
 A lane is none, or concat, contiguous or paged:B, then +f32 or +int8.")]
 pub struct Args {
     #[command(flatten)]
@@ -57,6 +58,12 @@ pub struct Args {
     /// Time a cached token as it comes, even if its lane waited for others and the processor's caches hold their data now
     #[arg(long)]
     no_rehearsal: bool,
+    /// Record whom the tokens of this lane look at as well (untimed; the window shows it with `app --trace`)
+    #[arg(long, value_name = "LANE")]
+    attention: Option<String>,
+    /// Fork a lane after so many generated tokens, as in paged:16@40 (untimed; recorded for the window as well)
+    #[arg(long, value_name = "LANE@TOKEN", value_parser = parse_fork)]
+    fork: Vec<(String, usize)>,
     /// Folder for trace.jsonl, records.csv, summary.json and the plots; an earlier run there is replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -81,10 +88,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let workload = Workload { rehearse: !args.no_rehearsal, ..workload };
     let mut experiment = Experiment::new(model, &lanes, workload)?;
+    let mut forks = extras(args, &lanes, &mut experiment)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
 
     let mut results: Vec<LaneResult> = lane_names(&lanes).into_iter().map(LaneResult::new).collect();
-    let ended = steps(&mut experiment, trace.as_mut(), &mut results, args)?;
+    let ended = steps(&mut experiment, trace.as_mut(), &mut results, &mut forks, args)?;
     let summaries = summarise(&results);
     // Files come before anything is printed: a closed pipe or a full standard output costs no result.
     if matches!(ended, Ended::Cancelled) {
@@ -121,6 +129,7 @@ fn steps(
     experiment: &mut Experiment,
     mut trace: Option<&mut TraceWriter<BufWriter<File>>>,
     results: &mut [LaneResult],
+    forks: &mut Forks,
     args: &Args,
 ) -> anyhow::Result<Ended> {
     let bar = progress::bar("running", (results.len() * args.tokens) as u64);
@@ -146,11 +155,17 @@ fn steps(
                 results[lane].records.push(record);
                 results[lane].text.push_str(&text);
                 bar.inc(1);
+                let due = |fork: &(usize, usize)| *fork == (lane, results[lane].records.len());
+                for _ in forks.extract_if(.., |fork| due(fork)) {
+                    experiment.fork(lane)?;
+                }
             }
             LaneEvent::Ended { lane, end, text } => {
                 results[lane].text.push_str(&text);
                 results[lane].end = Some(end);
             }
+            // For the trace.
+            _ => {}
         }
     };
     bar.finish_and_clear();
@@ -182,6 +197,35 @@ fn texts(out: &mut impl Write, results: &[LaneResult]) -> io::Result<()> {
     Ok(())
 }
 
+/// Where lanes are to be forked: `(lane, after so many tokens)`.
+type Forks = Vec<(usize, usize)>;
+
+/// Watches the lane of `--attention`, and finds those of `--fork`.
+fn extras(args: &Args, lanes: &[Lane], experiment: &mut Experiment) -> anyhow::Result<Forks> {
+    let names = lane_names(lanes);
+    let find = |flag: &str, name: &str| {
+        let index = names.iter().position(|lane| lane == name);
+        index.with_context(|| format!("{flag} {name}: there is no such lane; the lanes are {}", names.join(", ")))
+    };
+    let watched = args.attention.as_deref().map(|name| find("--attention", name)).transpose()?;
+    experiment.watch(watched, &CANCEL)?;
+    let mut forks = vec![];
+    for (name, token) in &args.fork {
+        let lane = find("--fork", name)?;
+        experiment.can_fork(lane)?;
+        if *token >= args.tokens {
+            bail!("--fork {name}@{token}: the lane generates {} tokens; fork it before its last", args.tokens);
+        }
+        forks.push((lane, *token));
+    }
+    Ok(forks)
+}
+
+fn parse_fork(text: &str) -> Result<(String, usize), String> {
+    let parts = text.rsplit_once('@').and_then(|(lane, token)| Some((lane.to_owned(), token.parse().ok()?)));
+    parts.filter(|(_, token)| *token > 0).ok_or_else(|| "expected LANE@TOKEN, as in paged:16@40".into())
+}
+
 fn open_trace(
     folder: &Path,
     experiment: &Experiment,
@@ -207,8 +251,10 @@ fn open_trace(
         device: format!("{:?}", model.model.device().location()),
         model: model.source.to_string(),
         model_hash: model.hash.clone(),
+        shape: Some(ModelShape::of(model)),
         lanes: lane_names(lanes),
         prompt,
+        prompt_pieces: model.pieces(&experiment.workload().prompt_ids),
         workload: experiment.workload().clone(),
     };
     let file = File::create(folder.join(TRACE)).with_context(cannot)?;

@@ -31,8 +31,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let trace = Trace::read(BufReader::new(file)).with_context(|| format!("{path}: cannot be read"))?;
     let mut lanes: Vec<LaneResult> = trace.header.lanes.iter().map(|lane| LaneResult::new(lane.clone())).collect();
     for event in trace.events {
-        let (LaneEvent::Token { lane: index, .. } | LaneEvent::Ended { lane: index, .. }) = &event;
-        let lane = lanes.get_mut(*index).with_context(|| format!("{path}: names lane {index}, which it has not"))?;
+        let index = event.lane();
+        let lane = lanes.get_mut(index).with_context(|| format!("{path}: names lane {index}, which it has not"))?;
         match event {
             LaneEvent::Token { record, text, .. } => {
                 lane.records.push(record);
@@ -42,6 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 lane.text.push_str(&text);
                 lane.end = Some(end);
             }
+            // For the window.
+            _ => {}
         }
     }
     let header = &trace.header;

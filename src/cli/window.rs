@@ -2,13 +2,18 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use crate::app;
+use anyhow::Context;
+
+use crate::app::{self, replay::Replay};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   kvlab app --model shape:gpt2 --lanes contiguous,contiguous+int8 --tokens 300
-  kvlab app --autorun --screenshot window.png        run once, take a picture, close")]
+  kvlab app --pane attention                         begin with whom the tokens look at
+  kvlab app --trace run1/trace.jsonl                 a run again, without model or GPU
+  kvlab app --screenshot window.png                  run once and draw the window, without a display
+  kvlab app --screenshot blocks.png --pane blocks --trace run1/trace.jsonl")]
 pub struct Args {
     /// story, shape:NAME[,ctx=N] or a folder [default: story]
     #[arg(long)]
@@ -25,18 +30,27 @@ pub struct Args {
     /// Where to compute: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long)]
     device: Option<String>,
+    /// What the window shows first: cost, attention or blocks [default: cost]
+    #[arg(long)]
+    pane: Option<String>,
+    /// Show trace.jsonl of a run instead of running
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "prompt", "lanes", "tokens", "device", "autorun"])]
+    trace: Option<PathBuf>,
     /// Start a run at once
     #[arg(long)]
     autorun: bool,
-    /// Write a picture of the window when its first run is over, and close it
-    #[arg(long, value_name = "FILE.png", requires = "autorun")]
+    /// Draw the window without a display, once its run is over or with the trace, and write the picture
+    #[arg(long, value_name = "FILE.png")]
     screenshot: Option<PathBuf>,
+    /// Take the picture of a real window instead, and close it
+    #[arg(long, requires = "screenshot")]
+    in_window: bool,
 }
 
 /// # Errors
 /// No display, or a device that is not one.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut options = app::Options { autorun: args.autorun, screenshot: args.screenshot.clone(), ..Default::default() };
+    let mut options = app::Options { autorun: args.autorun, ..Default::default() };
     for (given, option) in
         [(&args.model, &mut options.model), (&args.prompt, &mut options.prompt), (&args.lanes, &mut options.lanes)]
     {
@@ -48,6 +62,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(device) = &args.device {
         options.device = device.parse()?;
     }
-    app::run(options)?;
+    if let Some(pane) = &args.pane {
+        options.pane = pane.parse().map_err(anyhow::Error::msg)?;
+    }
+    if let Some(path) = &args.trace {
+        let replay = Replay::open(path, 0).with_context(|| format!("{} cannot be opened", path.display()))?;
+        options.trace = Some(replay);
+    }
+    let Some(picture) = &args.screenshot else {
+        app::run(options)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    // A picture needs something in it.
+    options.autorun = options.trace.is_none();
+    if args.in_window {
+        options.screenshot = Some(picture.clone());
+        app::run(options)?;
+    } else {
+        app::draw(&options, picture)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ pub mod session;
 
 pub use record::{Phase, StepRecord};
 pub use sampling::Sampling;
-pub use session::{Session, SessionConfig};
+pub use session::{Attention, MAX_FORKS, Session, SessionConfig};
 
 use crate::{cache::CacheError, model::ModelError};
 
@@ -21,6 +21,8 @@ pub enum EngineError {
     NotStarted,
     #[error("the session has a prompt already; reset it first")]
     AlreadyStarted,
+    #[error("a lane without a cache has nothing to fork")]
+    NoCache,
     #[error("sampling: {0}")]
     BadSampling(String),
     #[error("the logits hold no number (NaN): the weights are damaged or the format lost them")]

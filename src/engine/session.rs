@@ -1,5 +1,11 @@
 //! One generation through one lane.
 
+mod attention;
+mod forks;
+
+pub use attention::Attention;
+pub use forks::MAX_FORKS;
+
 use std::{
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
@@ -44,6 +50,7 @@ pub struct Session {
     tokens: Vec<u32>,
     n_prompt: usize,
     logits: Option<Tensor>,
+    forks: Vec<forks::Fork>,
 }
 
 impl Session {
@@ -60,7 +67,7 @@ impl Session {
                 Some((store, seq))
             }
         };
-        Ok(Self { model, lane, config, cache, sampler, tokens: vec![], n_prompt: 0, logits: None })
+        Ok(Self { model, lane, config, cache, sampler, tokens: vec![], n_prompt: 0, logits: None, forks: vec![] })
     }
 
     #[must_use]

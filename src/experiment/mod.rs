@@ -4,9 +4,11 @@
 //! that none always follows the same neighbour. A lane that waited for the others rehearses its token first
 //! ([`Session::rehearse`]), so that it costs in company what it costs alone.
 
+mod insight;
 pub mod trace;
 
 use std::{
+    collections::VecDeque,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -14,11 +16,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{CacheError, KvStore, Lane, StoreConfig},
-    engine::{EngineError, Sampling, Session, SessionConfig, StepRecord},
+    cache::{CacheError, KvShape, KvStore, Lane, Layout, PoolPicture, StoreConfig},
+    engine::{Attention, EngineError, MAX_FORKS, Sampling, Session, SessionConfig, StepRecord},
     measure::machine::available_memory_bytes,
     model::{LoadedModel, ModelError, TextStream},
 };
+
+use insight::Insight;
 
 /// A story the embedded model can answer, for whoever gives no prompt.
 pub const DEFAULT_PROMPT: &str = "\
@@ -71,6 +75,13 @@ pub enum ExperimentError {
          shorter context or --cache-memory"
     )]
     TooLarge { needed_bytes: u64, available_bytes: u64 },
+    #[error("lane `{lane}` cannot be forked: {reason}")]
+    CannotFork { lane: String, reason: String },
+    #[error(
+        "the attention of all heads over {n_tokens} tokens takes {needed_bytes} bytes, more than {most_bytes}; generate \
+         fewer tokens to see it"
+    )]
+    TooMuchAttention { n_tokens: usize, needed_bytes: u64, most_bytes: u64 },
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -88,12 +99,47 @@ pub enum LaneEnd {
 }
 
 /// What happened when an experiment made a step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum LaneEvent {
     /// A lane generated a token. `text` is what the token completes, maybe nothing yet.
-    Token { lane: usize, record: StepRecord, text: String },
+    #[serde(rename = "record")]
+    Token {
+        lane: usize,
+        #[serde(flatten)]
+        record: StepRecord,
+        text: String,
+    },
     /// A lane ended; `text` is what its stream still held.
+    #[serde(rename = "lane_end")]
     Ended { lane: usize, end: LaneEnd, text: String },
+    /// The blocks of a lane with a cache and of its forks, whenever a table changed, and after every token while there are
+    /// forks.
+    Blocks { lane: usize, picture: PoolPicture },
+    /// A fork began after `start` generated tokens of its lane, which it shares.
+    Forked { lane: usize, fork: usize, start: usize },
+    /// A fork generated a token.
+    ForkToken { lane: usize, fork: usize, token_id: u32, text: String },
+    /// A fork ended before its lane.
+    ForkEnded { lane: usize, fork: usize, reason: String },
+    /// What the tokens of the watched lane's last step looked at.
+    Attention { lane: usize, attention: Attention },
+}
+
+impl LaneEvent {
+    /// The number of the lane it is about.
+    #[must_use]
+    pub fn lane(&self) -> usize {
+        match self {
+            Self::Token { lane, .. }
+            | Self::Ended { lane, .. }
+            | Self::Blocks { lane, .. }
+            | Self::Forked { lane, .. }
+            | Self::ForkToken { lane, .. }
+            | Self::ForkEnded { lane, .. }
+            | Self::Attention { lane, .. } => *lane,
+        }
+    }
 }
 
 /// A name for each lane that no other has: a lane that is there again (to see how much two equal runs differ) gets
@@ -116,6 +162,7 @@ struct LaneRun {
     end: Option<LaneEnd>,
     /// When its last step ended.
     stepped: Option<Instant>,
+    insight: Insight,
 }
 
 /// A running experiment.
@@ -126,6 +173,11 @@ pub struct Experiment {
     round: usize,
     /// Lanes of this round that had their turn.
     turns: usize,
+    session_config: SessionConfig,
+    /// Whose attention is watched.
+    watched: Option<usize>,
+    /// What happened and is not told yet.
+    queue: VecDeque<LaneEvent>,
 }
 
 impl Experiment {
@@ -155,13 +207,13 @@ impl Experiment {
             let vocab_size = config.vocab_size;
             return Err(EngineError::from(ModelError::TokenPastVocabulary { id, vocab_size }).into());
         }
-        let store = StoreConfig { max_sequences: 1, memory_limit_bytes: workload.memory_limit_bytes };
+        let alone = StoreConfig { max_sequences: 1, memory_limit_bytes: workload.memory_limit_bytes };
         let in_lane = |lane: &Lane, reason: EngineError| ExperimentError::Lane { lane: lane.to_string(), reason };
 
         let mut needed_bytes = 0_u64;
         for lane in lanes {
             if let Lane::Cache(spec) = lane {
-                let bytes: Result<u64, CacheError> = KvStore::pool_bytes(*spec, config.kv_shape(), store);
+                let bytes: Result<u64, CacheError> = KvStore::pool_bytes(*spec, config.kv_shape(), alone);
                 needed_bytes = needed_bytes.saturating_add(bytes.map_err(|e| in_lane(lane, e.into()))?);
             }
         }
@@ -169,15 +221,25 @@ impl Experiment {
             return Err(ExperimentError::TooLarge { needed_bytes, available_bytes });
         }
 
-        let session = SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store };
+        let session =
+            SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store: alone };
         let lanes = lanes
             .iter()
             .map(|lane| {
-                let session = Session::new(model.clone(), *lane, session).map_err(|e| in_lane(lane, e))?;
-                Ok(LaneRun { session, stream: TextStream::default(), end: None, stepped: None })
+                let store = with_forks(*lane, config.kv_shape(), alone).map_err(|e| in_lane(lane, e.into()))?;
+                let config = SessionConfig { store, ..session };
+                let session = Session::new(model.clone(), *lane, config).map_err(|e| in_lane(lane, e))?;
+                Ok(LaneRun {
+                    session,
+                    stream: TextStream::default(),
+                    end: None,
+                    stepped: None,
+                    insight: Insight::default(),
+                })
             })
             .collect::<Result<_, ExperimentError>>()?;
-        Ok(Self { model, workload, lanes, round: 0, turns: 0 })
+        let (watched, queue) = (None, VecDeque::new());
+        Ok(Self { model, workload, lanes, round: 0, turns: 0, session_config: session, watched, queue })
     }
 
     #[must_use]
@@ -196,25 +258,33 @@ impl Experiment {
         self.lanes.get(lane).map(|lane| &lane.session)
     }
 
+    /// True when every lane has ended and all was told.
     #[must_use]
     pub fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
         self.lanes.iter().all(|lane| lane.end.is_some())
     }
 
     /// True when the next step is the first of a round.
     #[must_use]
     pub fn at_round_start(&self) -> bool {
-        self.turns == 0
+        self.turns == 0 && self.queue.is_empty()
     }
 
-    /// One token of the lane whose turn it is; `None` when all lanes have ended. A lane that fails ends
-    /// and the others go on.
+    /// What happened and was not told yet, or else one token of the lane whose turn it is; `None` when all lanes have ended. A
+    /// lane that fails ends and the others go on.
     ///
     /// # Errors
     /// A cancelled step ([`EngineError::is_cancelled`]): nothing changed, and the step can be made again. A token
     /// that the tokenizer cannot decode ends the experiment.
     pub fn step(&mut self, cancel: &AtomicBool) -> Result<Option<LaneEvent>, EngineError> {
-        while !self.is_done() {
+        if let Some(event) = self.queue.pop_front() {
+            return Ok(Some(event));
+        }
+        while !self.has_ended() {
             let index = (self.round + self.turns) % self.lanes.len();
             if self.lanes[index].end.is_none() {
                 let event = self.step_lane(index, cancel)?;
@@ -264,6 +334,12 @@ impl Experiment {
         if let Some(end) = self.end_by_itself(index) {
             return Ok(self.end_lane(index, end));
         }
+        let attention = match self.look(index, cancel) {
+            Ok(attention) => attention,
+            Err(error) if error.is_cancelled() => return Err(error),
+            // The step itself will meet the same error, and says so.
+            Err(_) => None,
+        };
         let lane = &mut self.lanes[index];
         let result = if lane.session.tokens().is_empty() {
             lane.session.prefill(&self.workload.prompt_ids, cancel)
@@ -279,6 +355,8 @@ impl Experiment {
                     Some(tokenizer) => lane.stream.push(tokenizer, record.token_id)?,
                     None => String::new(),
                 };
+                self.queue.extend(attention.map(|attention| LaneEvent::Attention { lane: index, attention }));
+                self.follow(index, cancel)?;
                 Ok(LaneEvent::Token { lane: index, record, text })
             }
             Err(error) if error.is_cancelled() => Err(error),
@@ -292,6 +370,17 @@ impl Experiment {
         let tokenizer = self.model.tokenizer.as_ref();
         let text = tokenizer.and_then(|tokenizer| lane.stream.finish(tokenizer).ok()).unwrap_or_default();
         LaneEvent::Ended { lane: index, end, text }
+    }
+}
+
+/// Room for forks in the tables of a lane with a pool, in the same memory: a fork takes blocks from the lane's own.
+fn with_forks(lane: Lane, shape: KvShape, alone: StoreConfig) -> Result<StoreConfig, CacheError> {
+    match lane {
+        Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }) => {
+            let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?);
+            Ok(StoreConfig { max_sequences: 1 + MAX_FORKS, memory_limit_bytes })
+        }
+        Lane::Cache(_) | Lane::None => Ok(alone),
     }
 }
 

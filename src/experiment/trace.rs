@@ -4,6 +4,7 @@
 //! {"type":"header", schema, machine, model, lanes, workload, ...}
 //! {"type":"record", lane, step, phase, ..., text}
 //! {"type":"lane_end", lane, end}
+//! {"type":"blocks" | "forked" | "fork_token" | "fork_ended" | "attention", lane, ...}     see LaneEvent
 //! {"type":"end", outcome}
 //! ```
 //!
@@ -14,12 +15,40 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::StepRecord, measure::machine::Machine};
+use crate::{measure::machine::Machine, model::LoadedModel};
 
-use super::{LaneEnd, LaneEvent, Workload};
+use super::{LaneEvent, Workload};
 
 /// Raised when a reader of older traces must know.
-pub const SCHEMA: u32 = 1;
+/// 2 added blocks, forks, attention and the pieces of the prompt.
+pub const SCHEMA: u32 = 2;
+
+/// How large a model is, for whoever reads a trace without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelShape {
+    pub n_params: u64,
+    pub n_layer: usize,
+    pub n_head: usize,
+    pub n_embd: usize,
+    pub n_positions: usize,
+    /// Random weights: the text means nothing.
+    pub is_random: bool,
+}
+
+impl ModelShape {
+    #[must_use]
+    pub fn of(model: &LoadedModel) -> Self {
+        let config = model.model.config();
+        Self {
+            n_params: config.n_params(),
+            n_layer: config.n_layer,
+            n_head: config.n_head,
+            n_embd: config.n_embd,
+            n_positions: config.n_positions,
+            is_random: model.source.is_random(),
+        }
+    }
+}
 
 /// What a run was, before its first record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +62,13 @@ pub struct Header {
     pub device: String,
     pub model: String,
     pub model_hash: String,
+    #[serde(default)]
+    pub shape: Option<ModelShape>,
     pub lanes: Vec<String>,
     pub prompt: Option<String>,
+    /// The text of each token of the prompt, where there is a tokenizer.
+    #[serde(default)]
+    pub prompt_pieces: Vec<String>,
     pub workload: Workload,
 }
 
@@ -50,20 +84,11 @@ pub enum Outcome {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Line {
     Header(Box<Header>),
-    Record {
-        lane: usize,
-        #[serde(flatten)]
-        record: StepRecord,
-        text: String,
-    },
-    LaneEnd {
-        lane: usize,
-        end: LaneEnd,
-        text: String,
-    },
     End {
         outcome: Outcome,
     },
+    #[serde(untagged)]
+    Event(LaneEvent),
 }
 
 /// Writes a trace, a whole line at a time.
@@ -84,10 +109,7 @@ impl<W: Write> TraceWriter<W> {
     /// # Errors
     /// Those of writing; [`Self::whole_lines`] says how much is on disk.
     pub fn event(&mut self, event: &LaneEvent) -> io::Result<()> {
-        self.write(&match event.clone() {
-            LaneEvent::Token { lane, record, text } => Line::Record { lane, record, text },
-            LaneEvent::Ended { lane, end, text } => Line::LaneEnd { lane, end, text },
-        })
+        self.write(event)
     }
 
     /// # Errors
@@ -103,7 +125,7 @@ impl<W: Write> TraceWriter<W> {
         self.lines
     }
 
-    fn write(&mut self, line: &Line) -> io::Result<()> {
+    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
         self.out.write_all(&bytes)?;
@@ -132,18 +154,26 @@ impl Trace {
         let bad = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
         let mut lines = input.split(b'\n').peekable();
         let first = lines.next().ok_or_else(|| bad("the trace is empty".into()))??;
-        let header = match serde_json::from_slice(&first) {
-            Ok(Line::Header(header)) if header.schema <= SCHEMA => *header,
-            Ok(Line::Header(header)) => {
-                return Err(bad(format!("the trace has schema {}, newer than {SCHEMA}; update kvlab", header.schema)));
+        // The schema first: whatever else a newer header has, this is where it says so.
+        let schema = serde_json::from_slice(&first)
+            .ok()
+            .and_then(|line: serde_json::Value| (line["type"] == "header").then(|| line["schema"].as_u64()).flatten());
+        match schema {
+            Some(newer) if newer > u64::from(SCHEMA) => {
+                return Err(bad(format!("the trace has schema {newer}, newer than {SCHEMA}; update kvlab")));
             }
-            _ => return Err(bad("not a kvlab trace: its first line is no header".into())),
+            Some(_) => {}
+            None => return Err(bad("not a kvlab trace: its first line is no header".into())),
+        }
+        let header = match serde_json::from_slice(&first) {
+            Ok(Line::Header(header)) => *header,
+            Ok(_) => return Err(bad("not a kvlab trace: its first line is no header".into())),
+            Err(error) => return Err(bad(format!("the header of the trace is damaged: {error}"))),
         };
         let (mut events, mut outcome) = (vec![], None);
         while let Some(line) = lines.next() {
             match serde_json::from_slice(&line?) {
-                Ok(Line::Record { lane, record, text }) => events.push(LaneEvent::Token { lane, record, text }),
-                Ok(Line::LaneEnd { lane, end, text }) => events.push(LaneEvent::Ended { lane, end, text }),
+                Ok(Line::Event(event)) => events.push(event),
                 Ok(Line::End { outcome: end }) => outcome = Some(end),
                 Ok(Line::Header(_)) => return Err(bad("a second header".into())),
                 Err(_) if lines.peek().is_none() => break,

@@ -103,6 +103,15 @@ impl fmt::Display for ModelSource {
     }
 }
 
+impl LoadedModel {
+    /// The text of each token by itself; none where there is no tokenizer.
+    #[must_use]
+    pub fn pieces(&self, ids: &[u32]) -> Vec<String> {
+        let piece = |tokenizer: &Tokenizer, id: &u32| tokenizer.piece(*id).unwrap_or_default();
+        self.tokenizer.as_ref().map_or(vec![], |tokenizer| ids.iter().map(|id| piece(tokenizer, id)).collect())
+    }
+}
+
 impl ModelSource {
     /// True for random weights, whose text means nothing.
     #[must_use]

@@ -30,6 +30,14 @@ impl Tokenizer {
         }
     }
 
+    /// The text of one token by itself; bytes that are no character alone show as the replacement character.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`]
+    pub fn piece(&self, id: u32) -> Result<String, ModelError> {
+        self.decode(&[id])
+    }
+
     /// # Errors
     /// [`ModelError::Tokenizer`]
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {

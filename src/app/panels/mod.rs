@@ -1,9 +1,12 @@
 //! One panel a file. Each draws a run or the form, and hands back what was pressed.
 
+pub mod attention;
 pub mod axes;
+pub mod blocks;
 pub mod controls;
 pub mod latency;
 pub mod memory;
+pub mod replay;
 pub mod status;
 pub mod summary;
 pub mod text;

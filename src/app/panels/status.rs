@@ -31,7 +31,7 @@ pub fn show(ui: &mut Ui, run: &RunState) {
             if let Some(facts) = &run.facts {
                 ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate())
                     .on_hover_text(details(facts));
-                if facts.is_random {
+                if facts.is_random() {
                     ui.label(RichText::new(RANDOM_WEIGHTS).strong().color(theme::WARNING.on(ui.visuals())));
                 }
             }
@@ -72,6 +72,7 @@ pub fn phase(run: &RunState) -> String {
         Phase::Running => format!("running: {tokens}"),
         Phase::Pausing => format!("pausing: {tokens}"),
         Phase::Paused => format!("paused: {tokens}"),
+        Phase::Replay => format!("replay: {tokens}"),
         Phase::Finished => format!("finished: {tokens}"),
         Phase::Cancelled => format!("cancelled: {tokens}"),
         Phase::Failed if run.lanes.is_empty() => "failed".into(),
@@ -91,25 +92,27 @@ fn theme_button(ui: &mut Ui) {
 }
 
 fn describe(facts: &Facts) -> String {
-    let Facts { model, n_layer, n_embd, n_positions, device, threads, .. } = facts;
-    format!("{model}: {n_layer} layers of {n_embd}, context {n_positions}, on {device}, {threads} threads")
+    let Facts { model, device, threads, .. } = facts;
+    let shape = facts.shape.map_or_else(String::new, |shape| {
+        format!(": {} layers of {}, context {}", shape.n_layer, shape.n_embd, shape.n_positions)
+    });
+    format!("{model}{shape}, on {device}, {threads} threads")
 }
 
 fn details(facts: &Facts) -> String {
+    let shape = facts.shape.map_or_else(String::new, |shape| {
+        format!(
+            ": {} weights, {} layers, {} heads, embedding {}, context {} tokens",
+            count(shape.n_params),
+            shape.n_layer,
+            shape.n_head,
+            shape.n_embd,
+            shape.n_positions
+        )
+    });
     let mut text = format!(
-        "model {}: {} weights, {} layers, {} heads, embedding {}, context {} tokens\nweights {}\nprompt of {} tokens\n\
-         {}, {} threads, device {}",
-        facts.model,
-        count(facts.n_params),
-        facts.n_layer,
-        facts.n_head,
-        facts.n_embd,
-        facts.n_positions,
-        facts.hash,
-        facts.prompt_tokens,
-        facts.cpu,
-        facts.threads,
-        facts.device,
+        "model {}{shape}\nweights {}\nprompt of {} tokens\n{}, {} threads, device {}",
+        facts.model, facts.hash, facts.prompt_tokens, facts.cpu, facts.threads, facts.device,
     );
     if let Some(note) = &facts.device_note {
         text.push_str("\nno CUDA: ");

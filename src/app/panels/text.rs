@@ -7,6 +7,7 @@ use crate::{
         panels::status::RANDOM_WEIGHTS,
         state::{LaneState, RunState},
         theme,
+        worker::Facts,
     },
     experiment::LaneEnd,
 };
@@ -21,7 +22,7 @@ pub fn show(ui: &mut Ui, run: &RunState) {
             "What each lane generated. The first token that is not the first lane's is marked; from there on the two \
              write different texts",
         );
-        if run.facts.as_ref().is_some_and(|facts| facts.is_random) {
+        if run.facts.as_ref().is_some_and(Facts::is_random) {
             ui.label(RichText::new(RANDOM_WEIGHTS).color(theme::WARNING.on(ui.visuals())));
         }
     });

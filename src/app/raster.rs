@@ -18,7 +18,6 @@ use egui::{
     Color32, ColorImage, Context, FullOutput, ImageData, TextureId, TexturesDelta,
     epaint::{Primitive, Vertex, textures::TextureFilter},
 };
-use egui_kittest::TestRenderer;
 
 /// Pixels per point in fixed point: 1/256 of a pixel.
 const SUBPIXELS: f32 = 256.0;
@@ -28,14 +27,15 @@ struct Texture {
     nearest: bool,
 }
 
-/// The textures of a window; clones share them, so that a test can keep one and give one to the harness.
+/// The textures of a window; clones share them, so that two can draw the same window.
 #[derive(Clone, Default)]
 pub struct Raster {
     textures: Rc<RefCell<HashMap<TextureId, Texture>>>,
 }
 
-impl TestRenderer for Raster {
-    fn handle_delta(&mut self, delta: &mut TexturesDelta) {
+impl Raster {
+    /// Takes the textures of a frame in, whole ones and parts.
+    pub fn handle_delta(&self, delta: &mut TexturesDelta) {
         let mut textures = self.textures.borrow_mut();
         for (id, changes) in delta.set.drain() {
             for change in changes {
@@ -45,7 +45,8 @@ impl TestRenderer for Raster {
                     textures.insert(id, Texture { image: (**source).clone(), nearest });
                     continue;
                 };
-                let target = &mut textures.get_mut(&id).expect("a part of a known texture").image;
+                let Some(texture) = textures.get_mut(&id) else { continue };
+                let target = &mut texture.image;
                 let (from, to) = (source.width(), target.width());
                 for row in 0..source.height() {
                     let part = &source.pixels[row * from..][..from];
@@ -57,10 +58,9 @@ impl TestRenderer for Raster {
             textures.remove(&id);
         }
     }
-}
 
-impl Raster {
     /// Draws the shapes of a frame.
+    #[must_use]
     pub fn render(&self, ctx: &Context, output: &FullOutput) -> ColorImage {
         let scale = ctx.pixels_per_point();
         let size = ctx.content_rect().size() * scale;

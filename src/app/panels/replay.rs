@@ -1,0 +1,45 @@
+//! The bar of a trace: play, scrub, and what the trace is.
+
+use egui::{Label, RichText, Slider, Ui};
+
+use crate::app::{replay::Replay, state::RunState};
+
+/// What a person wants of the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayAction {
+    /// Play or pause.
+    Toggle,
+    Back,
+    Forward,
+    Seek(usize),
+    /// Back to live runs.
+    Close,
+}
+
+/// Draws the bar and says what was pressed.
+pub fn show(ui: &mut Ui, replay: &Replay, run: &RunState) -> Option<ReplayAction> {
+    let mut action = None;
+    ui.horizontal(|ui| {
+        let mut button = |ui: &mut Ui, name: &str, help: &str, then: ReplayAction| {
+            if ui.button(name).on_hover_text(help).clicked() {
+                action = Some(then);
+            }
+        };
+        let name = if replay.is_playing { "Pause" } else { "Play" };
+        button(ui, name, "Plays the trace at 30 tokens a second, or stops it (space bar)", ReplayAction::Toggle);
+        button(ui, "Back", "One token of every lane back (left arrow)", ReplayAction::Back);
+        button(ui, "Forward", "One token of every lane on (right arrow)", ReplayAction::Forward);
+        button(ui, "Close trace", "Back to live runs", ReplayAction::Close);
+        let mut cursor = replay.cursor();
+        ui.spacing_mut().slider_width = (ui.available_width() - 470.0).max(120.0);
+        let label = ui.label("Moment");
+        let slider = Slider::new(&mut cursor, 0..=replay.len()).show_value(false);
+        if ui.add(slider).labelled_by(label.id).changed() {
+            action = Some(ReplayAction::Seek(cursor));
+        }
+        ui.label(format!("{} of {} tokens", run.progress(), run.tokens));
+        let what = format!("{} ({})", replay.path.display(), replay.ending());
+        ui.add(Label::new(RichText::new(&what).weak()).truncate()).on_hover_text(what);
+    });
+    action
+}

@@ -1,0 +1,147 @@
+//! What a run shows beside its records: blocks, forks, attention, and the text of a token by its position.
+
+use super::{LaneState, RunState};
+use crate::{engine::Attention, experiment::LaneEvent};
+
+/// A fork of a lane: what it shares, and what it says instead.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForkState {
+    /// Generated tokens of the lane that it shares.
+    pub start: usize,
+    pub text: String,
+    /// Length of `text` after each of its own tokens.
+    text_ends: Vec<usize>,
+    /// Why it ended before its lane.
+    pub end: Option<String>,
+}
+
+/// The attention of one lane, a row per token.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttentionState {
+    pub lane: usize,
+    pub n_layer: usize,
+    pub n_head: usize,
+    /// Row `p` is `[n_layer, n_head, p + 1]`, in the codes of [`Attention`].
+    pub rows: Vec<Vec<u8>>,
+}
+
+impl AttentionState {
+    /// What the token at `position` looks at in one head: a code for each token up to itself.
+    #[must_use]
+    pub fn row(&self, layer: usize, head: usize, position: usize) -> &[u8] {
+        let start = (layer * self.n_head + head) * (position + 1);
+        self.rows.get(position).and_then(|row| row.get(start..=start + position)).unwrap_or_default()
+    }
+}
+
+impl RunState {
+    pub(super) fn look(&mut self, lane: usize, attention: Attention) {
+        let Attention { n_layer, n_head, first, rows } = attention;
+        match &mut self.attention {
+            Some(state) if state.lane == lane && state.rows.len() == first => state.rows.extend(rows),
+            // From the first token on: a lane that is watched from now on. Rows that follow on nothing are of no use.
+            _ if first == 0 => self.attention = Some(AttentionState { lane, n_layer, n_head, rows }),
+            _ => {}
+        }
+    }
+
+    pub(super) fn apply_to_blocks(&mut self, event: LaneEvent) {
+        let Some(lane) = self.lanes.get_mut(event.lane()) else { return };
+        match event {
+            LaneEvent::Blocks { picture, .. } => lane.blocks = Some(picture),
+            LaneEvent::Forked { start, .. } => lane.forks.push(ForkState { start, ..ForkState::default() }),
+            LaneEvent::ForkToken { fork, text, .. } => {
+                if let Some(fork) = lane.forks.get_mut(fork) {
+                    fork.text.push_str(&text);
+                    fork.text_ends.push(fork.text.len());
+                }
+            }
+            LaneEvent::ForkEnded { fork, reason, .. } => {
+                if let Some(fork) = lane.forks.get_mut(fork) {
+                    fork.end = Some(reason);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The text of the token at `position` of a sequence of a lane: 0 is the lane itself, then come its forks. `None` where
+    /// no text is known, empty where the token completes no character.
+    #[must_use]
+    pub fn token_text(&self, lane: usize, sequence: usize, position: usize) -> Option<&str> {
+        let (facts, lane) = (self.facts.as_ref()?, self.lanes.get(lane)?);
+        match position.checked_sub(facts.prompt_tokens) {
+            None => facts.prompt_pieces.get(position).map(String::as_str),
+            Some(generated) => lane.piece(sequence, generated),
+        }
+    }
+}
+
+impl LaneState {
+    fn piece(&self, sequence: usize, generated: usize) -> Option<&str> {
+        let fork = sequence.checked_sub(1).and_then(|fork| self.forks.get(fork));
+        match fork {
+            Some(fork) if generated >= fork.start => piece(&fork.text, &fork.text_ends, generated - fork.start),
+            _ => piece(&self.text, &self.text_ends, generated),
+        }
+    }
+}
+
+fn piece<'a>(text: &'a str, ends: &[usize], index: usize) -> Option<&'a str> {
+    let end = *ends.get(index)?;
+    let start = index.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    text.get(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        app::worker::Facts,
+        cache::{PoolPicture, SequencePicture, spec::parse_lanes},
+    };
+
+    fn run() -> RunState {
+        let mut run = RunState::new(1, &parse_lanes("paged:2").expect("lane"), 9, String::new());
+        run.facts = Some(Facts { prompt_tokens: 1, prompt_pieces: vec!["Mia".into()], ..Facts::default() });
+        run.lanes[0].text = " has a dog".into();
+        run.lanes[0].text_ends = vec![4, 6, 10];
+        run
+    }
+
+    fn rows(first: usize, n: usize) -> Attention {
+        let row = |position: usize| {
+            (0..2 * (position + 1)).map(|i| u8::try_from(10 * position + i).expect("small")).collect()
+        };
+        Attention { n_layer: 1, n_head: 2, first, rows: (first..first + n).map(row).collect() }
+    }
+
+    #[test]
+    fn attention_grows_row_by_row_and_begins_anew_with_another_lane() {
+        let mut run = run();
+        run.look(0, rows(1, 1));
+        assert_eq!(run.attention, None, "it follows on nothing");
+        run.look(0, rows(0, 2));
+        run.look(0, rows(2, 1));
+        run.look(0, rows(2, 1));
+        let state = run.attention.as_ref().expect("rows");
+        assert_eq!(state.rows.len(), 3, "a row that came twice counts once");
+        assert_eq!(state.row(0, 1, 2), [23, 24, 25]);
+        assert_eq!(state.row(0, 0, 9), [] as [u8; 0]);
+        run.look(3, rows(0, 1));
+        assert_eq!(run.attention.map(|state| (state.lane, state.rows.len())), Some((3, 1)));
+    }
+
+    #[test]
+    fn a_position_has_the_text_of_its_sequence() {
+        let mut run = run();
+        run.apply_to_lane(LaneEvent::Forked { lane: 0, fork: 0, start: 1 });
+        run.apply_to_lane(LaneEvent::ForkToken { lane: 0, fork: 0, token_id: 5, text: " no".into() });
+        let texts = |sequence| (0..4).map(|position| run.token_text(0, sequence, position)).collect::<Vec<_>>();
+        assert_eq!(texts(0), [Some("Mia"), Some(" has"), Some(" a"), Some(" dog")]);
+        assert_eq!(texts(1), [Some("Mia"), Some(" has"), Some(" no"), None]);
+        let picture = PoolPicture { sequences: vec![SequencePicture::default()], ..PoolPicture::default() };
+        run.apply_to_lane(LaneEvent::Blocks { lane: 0, picture: picture.clone() });
+        assert_eq!(run.lanes[0].blocks, Some(picture));
+    }
+}

@@ -1,0 +1,149 @@
+//! What an experiment shows of a lane beside its records: blocks, forks, attention. None of it is timed.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{Experiment, ExperimentError, LaneEvent};
+use crate::{
+    cache::{Lane, Layout, PoolPicture},
+    engine::{Attention, EngineError, MAX_FORKS, Session},
+    model::TextStream,
+};
+
+/// The attention of a whole run may take this much, as bytes of [`Attention`].
+const MOST_ATTENTION_BYTES: u64 = 256 << 20;
+
+/// The text of a fork, and whether it goes on.
+#[derive(Default)]
+pub(super) struct ForkRun {
+    stream: TextStream,
+    has_ended: bool,
+}
+
+/// What was last told of a lane.
+#[derive(Default)]
+pub(super) struct Insight {
+    pub forks: Vec<ForkRun>,
+    blocks: Option<PoolPicture>,
+}
+
+impl Experiment {
+    /// Forks a lane where it stands; both then go on, the fork untimed. Only in a pool do the two share anything, so only
+    /// `paged` lanes have forks.
+    ///
+    /// # Errors
+    /// [`ExperimentError::CannotFork`] with the reason; nothing changes then.
+    pub fn fork(&mut self, index: usize) -> Result<(), ExperimentError> {
+        self.can_fork(index)?;
+        let run = &mut self.lanes[index];
+        let lane = run.session.lane().to_string();
+        let (fork, token_id) =
+            run.session.fork().map_err(|error| ExperimentError::CannotFork { lane, reason: error.to_string() })?;
+        run.insight.forks.push(ForkRun::default());
+        let start = run.session.generated().len() - 1;
+        self.queue.push_back(LaneEvent::Forked { lane: index, fork, start });
+        self.tell_fork(index, fork, token_id)?;
+        self.tell_blocks(index)?;
+        Ok(())
+    }
+
+    /// Whether a lane can be forked once it has a token.
+    ///
+    /// # Errors
+    /// [`ExperimentError::CannotFork`] with the reason.
+    pub fn can_fork(&self, index: usize) -> Result<(), ExperimentError> {
+        let refuse = |lane: String, reason: String| Err(ExperimentError::CannotFork { lane, reason });
+        let Some(run) = self.lanes.get(index) else { return refuse(index.to_string(), "there is no such lane".into()) };
+        let lane = run.session.lane();
+        let reason = match lane {
+            Lane::None => Some("it has no cache".into()),
+            Lane::Cache(spec) if !matches!(spec.layout, Layout::Paged { .. }) => {
+                Some("only blocks of a pool can be shared; take a lane paged:B".into())
+            }
+            Lane::Cache(_) if run.end.is_some() => Some("it has ended".into()),
+            Lane::Cache(_) if run.session.n_forks() == MAX_FORKS => {
+                Some(format!("it has {MAX_FORKS} forks already, and its store has room for no more"))
+            }
+            Lane::Cache(_) => None,
+        };
+        reason.map_or(Ok(()), |reason| refuse(lane.to_string(), reason))
+    }
+
+    /// Watches the attention of one lane from now on, or of none. What a lane did before is made up for, by running its
+    /// tokens through a cache of the same kind once more.
+    ///
+    /// # Errors
+    /// [`ExperimentError::TooMuchAttention`], or those of the passes; no lane is watched then.
+    pub fn watch(&mut self, lane: Option<usize>, cancel: &AtomicBool) -> Result<(), ExperimentError> {
+        self.watched = None;
+        let Some((index, run)) = lane.and_then(|index| Some((index, self.lanes.get(index)?))) else { return Ok(()) };
+        let config = self.model.model.config();
+        let n_tokens = self.workload.prompt_ids.len() + self.workload.max_new_tokens;
+        let needed_bytes = Attention::bytes(config, n_tokens);
+        if needed_bytes > MOST_ATTENTION_BYTES {
+            return Err(ExperimentError::TooMuchAttention { n_tokens, needed_bytes, most_bytes: MOST_ATTENTION_BYTES });
+        }
+        // The newest token has not run yet.
+        if let Some((_, seen)) = run.session.tokens().split_last() {
+            let mut again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
+            let attention = again.attention_of(seen, cancel)?;
+            self.queue.push_back(LaneEvent::Attention { lane: index, attention });
+        }
+        self.watched = Some(index);
+        Ok(())
+    }
+
+    /// The attention of the step that a watched lane is about to make.
+    pub(super) fn look(&mut self, index: usize, cancel: &AtomicBool) -> Result<Option<Attention>, EngineError> {
+        if self.watched != Some(index) {
+            return Ok(None);
+        }
+        let session = &mut self.lanes[index].session;
+        if session.tokens().is_empty() {
+            session.attention_of(&self.workload.prompt_ids, cancel).map(Some)
+        } else {
+            session.attention_of_next(cancel).map(Some)
+        }
+    }
+
+    /// After a token of a lane: one of each of its forks, and its blocks if they changed.
+    pub(super) fn follow(&mut self, index: usize, cancel: &AtomicBool) -> Result<(), EngineError> {
+        for fork in 0..self.lanes[index].insight.forks.len() {
+            if self.lanes[index].insight.forks[fork].has_ended {
+                continue;
+            }
+            match self.lanes[index].session.decode_fork(fork, cancel) {
+                Ok(token_id) => self.tell_fork(index, fork, token_id)?,
+                // The lane's own token stands; the fork makes up for its one in the next round, or never.
+                Err(error) if error.is_cancelled() => return Ok(()),
+                Err(error) => {
+                    self.lanes[index].insight.forks[fork].has_ended = true;
+                    self.queue.push_back(LaneEvent::ForkEnded { lane: index, fork, reason: error.to_string() });
+                }
+            }
+        }
+        self.tell_blocks(index)
+    }
+
+    fn tell_fork(&mut self, lane: usize, fork: usize, token_id: u32) -> Result<(), EngineError> {
+        let run = &mut self.lanes[lane];
+        let text = match &self.model.tokenizer {
+            Some(tokenizer) => run.insight.forks[fork].stream.push(tokenizer, token_id)?,
+            None => String::new(),
+        };
+        self.queue.push_back(LaneEvent::ForkToken { lane, fork, token_id, text });
+        Ok(())
+    }
+
+    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told.
+    fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
+        let run = &mut self.lanes[lane];
+        let Some(picture) = run.session.pool_picture()? else { return Ok(()) };
+        let tables = |picture: &PoolPicture| picture.sequences.iter().map(|s| s.blocks.clone()).collect::<Vec<_>>();
+        let is_news = run.insight.blocks.as_ref().is_none_or(|told| tables(told) != tables(&picture));
+        if is_news || !run.insight.forks.is_empty() {
+            run.insight.blocks = Some(picture.clone());
+            self.queue.push_back(LaneEvent::Blocks { lane, picture });
+        }
+        Ok(())
+    }
+}
