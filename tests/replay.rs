@@ -1,0 +1,114 @@
+//! Traces for the window, made and drawn by the program itself, without a display.
+#![cfg(feature = "app")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+fn kvlab(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvlab"));
+    command.args(args).current_dir(folder);
+    // No display of any kind.
+    for display in ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"] {
+        command.env_remove(display);
+    }
+    command.output().expect("kvlab starts")
+}
+
+fn accepted(folder: &Path, args: &[&str]) {
+    let output = kvlab(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn refusal(folder: &Path, args: &[&str]) -> String {
+    let output = kvlab(folder, args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stderr).expect("utf8")
+}
+
+fn recorded() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("folder");
+    let run = ["run", "--tokens", "30", "--lanes", "none,paged:16", "--attention", "paged:16", "--fork", "paged:16@9"];
+    accepted(folder.path(), &[&run[..], &["--out", "."]].concat());
+    folder
+}
+
+/// Colours of a picture, the most frequent first, and its size.
+fn colors(path: &Path) -> (Vec<[u8; 3]>, (u32, u32)) {
+    let image = image::open(path).expect("a picture").to_rgb8();
+    let mut counts = std::collections::BTreeMap::new();
+    for pixel in image.pixels() {
+        *counts.entry(pixel.0).or_insert(0_usize) += 1;
+    }
+    let mut colors: Vec<_> = counts.into_iter().collect();
+    colors.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    (colors.into_iter().map(|(color, _)| color).collect(), image.dimensions())
+}
+
+#[test]
+fn every_pane_is_drawn_from_a_trace_without_a_display() {
+    let folder = recorded();
+    let folder = folder.path();
+    let mut pictures = vec![];
+    for pane in ["cost", "attention", "blocks"] {
+        let file = format!("{pane}.png");
+        accepted(folder, &["app", "--trace", "trace.jsonl", "--pane", pane, "--screenshot", &file]);
+        let (colors, size) = colors(&folder.join(&file));
+        assert_eq!(size, (1280, 800));
+        assert!(colors.len() > 100, "{pane}: {} colours", colors.len());
+        pictures.push(fs::read(folder.join(file)).expect("a file"));
+    }
+    assert!(pictures[0] != pictures[1] && pictures[1] != pictures[2]);
+    accepted(folder, &["app", "--trace", "trace.jsonl", "--pane", "blocks", "--screenshot", "again.png"]);
+    assert!(fs::read(folder.join("again.png")).expect("a file") == pictures[2], "the same trace, the same picture");
+}
+
+#[test]
+fn a_run_is_drawn_without_a_display() {
+    let folder = tempfile::tempdir().expect("folder");
+    accepted(folder.path(), &["app", "--tokens", "8", "--screenshot", "run.png"]);
+    assert!(colors(&folder.path().join("run.png")).0.len() > 100);
+    let message = refusal(folder.path(), &["app", "--tokens", "5000", "--screenshot", "long.png"]);
+    assert!(message.contains("did not finish: the prompt has"), "{message}");
+    let message = refusal(folder.path(), &["app", "--tokens", "8", "--screenshot", "run.bmp"]);
+    assert!(message.contains("is a .png"), "{message}");
+    let message = refusal(folder.path(), &["app"]);
+    assert!(message.contains("no display"), "{message}");
+}
+
+#[test]
+fn a_trace_that_cannot_be_shown_says_why() {
+    let folder = recorded();
+    let folder = folder.path();
+    let open = |name: &str| refusal(folder, &["app", "--trace", name, "--screenshot", "x.png"]);
+    assert!(open("nothing.jsonl").contains("nothing.jsonl cannot be opened"));
+    assert!(open("summary.json").contains("not a kvlab trace"));
+    let trace = fs::read_to_string(folder.join("trace.jsonl")).expect("a trace");
+    fs::write(folder.join("newer.jsonl"), r#"{"type":"header","schema":99,"other":true}"#).expect("writable");
+    assert!(open("newer.jsonl").contains("schema 99, newer than"));
+    fs::write(folder.join("lanes.jsonl"), trace.replacen("\"lane\":1", "\"lane\":7", 1)).expect("writable");
+    assert!(open("lanes.jsonl").contains("names lane 7 and has 2"));
+    fs::write(folder.join("empty.jsonl"), "").expect("writable");
+    assert!(open("empty.jsonl").contains("the trace is empty"));
+    assert!(!folder.join("x.png").exists());
+    // Cut off in the middle of a line: what is whole is shown, and tabulated.
+    fs::write(folder.join("cut.jsonl"), &trace[..trace.len() * 2 / 3]).expect("writable");
+    accepted(folder, &["app", "--trace", "cut.jsonl", "--screenshot", "cut.png"]);
+    let shown = kvlab(folder, &["show", "cut.jsonl"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("cut off"));
+}
+
+#[test]
+fn lanes_to_watch_and_fork_are_checked_before_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let run = |args: &[&str]| {
+        let base = ["run", "--tokens", "8", "--lanes", "contiguous,paged:16", "--out", "out"];
+        refusal(folder.path(), &[&base[..], args].concat())
+    };
+    assert!(run(&["--attention", "paged:8"]).contains("the lanes are contiguous, paged:16"));
+    assert!(run(&["--fork", "contiguous@3"]).contains("only blocks of a pool can be shared"));
+    assert!(run(&["--fork", "paged:16@8"]).contains("fork it before its last"));
+    assert!(!folder.path().join("out").exists());
+}
