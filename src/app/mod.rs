@@ -33,6 +33,8 @@ pub struct Options {
     pub lanes: String,
     pub tokens: usize,
     pub device: DeviceChoice,
+    /// Download nothing; models of the hub come from the cache.
+    pub offline: bool,
     /// Starts a run at once.
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
@@ -47,6 +49,7 @@ impl Default for Options {
             lanes: DEFAULT_LANES.into(),
             tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
+            offline: false,
             autorun: false,
             screenshot: None,
         }
@@ -68,6 +71,7 @@ impl Options {
             stop_at_eos: false,
             cache_memory: String::new(),
             device: self.device,
+            offline: self.offline,
         }
     }
 }

@@ -14,6 +14,12 @@ pub enum Phase {
     /// Nothing was run, or it was reset.
     #[default]
     Empty,
+    /// Bytes of one of the model's files.
+    Downloading {
+        file: &'static str,
+        done_bytes: u64,
+        all_bytes: u64,
+    },
     Loading {
         done: usize,
         all: usize,
@@ -31,7 +37,7 @@ impl Phase {
     /// A run that can be cancelled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self, Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
+        matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
     }
 
     /// A run that is over, however it ended.
@@ -87,6 +93,9 @@ impl RunState {
             return;
         }
         match event.what {
+            What::Downloading { file, done_bytes, all_bytes } => {
+                self.phase = Phase::Downloading { file, done_bytes, all_bytes };
+            }
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(LaneEvent::Token { lane, record, text }) => self.push_token(lane, record, &text),

@@ -29,6 +29,8 @@ const EVENTS: usize = 1024;
 pub struct RunSettings {
     pub model: ModelSource,
     pub device: DeviceChoice,
+    /// Download nothing; models of the hub come from the cache.
+    pub offline: bool,
     pub prompt: String,
     pub lanes: Vec<Lane>,
     pub tokens: usize,
@@ -68,6 +70,12 @@ pub struct Event {
 /// See [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
+    /// Bytes of one of the model's files that have come from the hub.
+    Downloading {
+        file: &'static str,
+        done_bytes: u64,
+        all_bytes: u64,
+    },
     /// Tensors of the model that are in memory.
     Loading {
         done: usize,
@@ -100,6 +108,8 @@ pub struct Facts {
     pub device: String,
     /// Why `auto` did not choose another device.
     pub device_note: Option<String>,
+    /// What a person should know about where the model came from.
+    pub model_note: Option<String>,
     pub cpu: String,
     pub threads: usize,
 }
@@ -143,7 +153,7 @@ impl Worker {
         self.send(Command::Pace(pace))
     }
 
-    /// Ends the run within a layer of the model, or a tensor of its loading.
+    /// Ends the run within a layer of the model, or a tensor of its loading; a download within a moment, and what came of it is kept.
     ///
     /// # Errors
     /// As [`Worker::start`].

@@ -9,6 +9,7 @@ const WATCHDOG: Duration = Duration::from_mins(1);
 fn settings(tokens: usize) -> RunSettings {
     RunSettings {
         model: ModelSource::Story,
+        offline: false,
         device: DeviceChoice::Cpu,
         prompt: "Tom plays the drum.".into(),
         lanes: parse_lanes("contiguous,paged:16").expect("lanes"),

@@ -10,9 +10,13 @@ Examples:
   kvlab app --model shape:gpt2 --lanes contiguous,contiguous+int8 --tokens 300
   kvlab app --autorun --screenshot window.png        run once, take a picture, close")]
 pub struct Args {
-    /// story, shape:NAME[,ctx=N] or a folder [default: story]
+    /// story, shape:NAME[,ctx=N], a folder, or a GPT-2 on the Hugging Face hub (gpt2, ORG/NAME@REVISION)
+    /// [default: story]
     #[arg(long)]
     model: Option<String>,
+    /// Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)
+    #[arg(long)]
+    offline: bool,
     /// The text to continue
     #[arg(long)]
     prompt: Option<String>,
@@ -44,6 +48,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             option.clone_from(given);
         }
     }
+    options.offline = args.offline;
     options.tokens = args.tokens.unwrap_or(options.tokens);
     if let Some(device) = &args.device {
         options.device = device.parse()?;
