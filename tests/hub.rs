@@ -149,7 +149,7 @@ fn progress_tells_every_file_to_its_last_byte() {
     let mut whole = vec![];
     let mut progress = |progress| match progress {
         Progress::Downloading { file, done_bytes, all_bytes } if done_bytes == all_bytes => {
-            whole.push((file, all_bytes))
+            whole.push((file, all_bytes));
         }
         _ => {}
     };
@@ -494,6 +494,7 @@ fn answers_that_are_not_the_hubs_are_refused() {
     lab.script("HEAD", WEIGHTS, [Reply::With("X-Linked-Size", "9".into())]);
     let message = lab.get().expect_err("another length").to_string();
     assert!(message.contains("9 bytes expected"), "{message}");
+    let lab = Lab::new();
     lab.server.put(ID, "main", COMMIT, "tokenizer.json", b"{}");
     lab.script("HEAD", "tokenizer.json", [Reply::With("Content-Length", "99999999999".into())]);
     assert!(matches!(lab.get(), Err(HubError::TooLarge { .. })));
@@ -581,7 +582,7 @@ fn put_story(lab: &Lab, id: &str, is_old: bool) {
         let json: serde_json::Value = serde_json::from_slice(&json).expect("json");
         let merges = json["model"]["merges"].as_array().expect("merges").iter();
         let merges = merges.map(|m| format!("{} {}\n", m[0].as_str().expect("a"), m[1].as_str().expect("b")));
-        let merges = format!("#version: 0.2\n{}", merges.collect::<String>());
+        let merges = format!("#version: 0.2\n{}", merges.collect::<Vec<_>>().concat());
         lab.server.put(id, "main", COMMIT, "vocab.json", json["model"]["vocab"].to_string().as_bytes());
         lab.server.put(id, "main", COMMIT, "merges.txt", merges.as_bytes());
     } else {

@@ -25,8 +25,7 @@ pub struct ModelArgs {
     /// distilgpt2, ORG/NAME, each with @REVISION if wanted
     #[arg(long, default_value = "story")]
     pub model: String,
-    /// Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)
-    #[arg(long)]
+    #[arg(long, help = "Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)")]
     pub offline: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]

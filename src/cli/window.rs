@@ -14,8 +14,7 @@ pub struct Args {
     /// [default: story]
     #[arg(long)]
     model: Option<String>,
-    /// Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)
-    #[arg(long)]
+    #[arg(long, help = "Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)")]
     offline: bool,
     /// The text to continue
     #[arg(long)]

@@ -129,7 +129,7 @@ impl ModelSource {
     /// The shape of the model, without loading it. A model of the hub has to be in the cache for that.
     ///
     /// # Errors
-    /// [`ModelError::BadFile`], [`ModelError::BadConfig`], [`HubError::NotCached`]
+    /// [`ModelError::BadFile`], [`ModelError::BadConfig`], [`ModelError::Hub`]
     pub fn config(&self) -> Result<Config, ModelError> {
         match self {
             Self::Story => Config::from_json(STORY_CONFIG),

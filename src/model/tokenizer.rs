@@ -247,7 +247,7 @@ mod tests {
             serde_json::from_slice(include_bytes!("../../assets/story-gpt2/tokenizer.json")).expect("json");
         let pairs = json["model"]["merges"].as_array().expect("merges").iter();
         let lines = pairs.map(|pair| format!("{} {}\n", pair[0].as_str().expect("a"), pair[1].as_str().expect("b")));
-        (json["model"]["vocab"].to_string(), format!("#version: 0.2\n{}", lines.collect::<String>()))
+        (json["model"]["vocab"].to_string(), format!("#version: 0.2\n{}", lines.collect::<Vec<_>>().concat()))
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub struct HubServer {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 impl HubServer {
@@ -92,7 +92,7 @@ impl HubServer {
         Self { endpoint, state, stop }
     }
 
-    /// Gives `branch` of a model a file, and the commit it is at. Weights have a sha256 for their ETag, as files in
+    /// Gives `branch` of a model a file, and the commit it is at. Weights have a sha256 for their hash, as files in
     /// large-file storage do; the others a shorter hash.
     pub fn put(&self, id: &str, branch: &str, commit: &str, file: &str, bytes: &[u8]) {
         let hash = sha256(bytes);
@@ -172,8 +172,8 @@ fn answer(
     stop: &AtomicBool,
 ) -> Option<()> {
     let mut head = |status: u16, headers: &[(&str, String)]| {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{headers}\r\n").ok()
+        let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{}\r\n", lines.concat()).ok()
     };
     match &reply {
         Reply::Silence => return wait(stop),

@@ -17,7 +17,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{measure::machine::available_disk_bytes, model::Progress};
+use crate::{
+    measure::machine::available_disk_bytes,
+    model::{Progress, safetensors::hex},
+};
 
 use super::{
     HubError,
@@ -258,8 +261,4 @@ impl Part {
     fn disk(&self, error: &io::Error) -> HubError {
         HubError::Disk { path: self.path.clone(), reason: error.to_string() }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
