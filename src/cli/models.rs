@@ -50,9 +50,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let hub_config = HubConfig::from_env();
-    let cached = |id: &str| hub::cached_commit(&hub_config, id).map(|commit| format!("{id}@{}", &commit));
+    let cached = |id: &str| hub::cached_commit(&hub_config, id).map(|commit| format!("{id}@{commit}"));
     let cached: Vec<String> = hub::name::FAMILY.into_iter().filter_map(cached).collect();
-    let cached = if cached.is_empty() { "none".into() } else { cached.join("\n                ") };
+    let cached = match cached.len() {
+        _ if !cfg!(feature = "hub") => "none, and this kvlab was built without the hub".into(),
+        0 => "none".into(),
+        _ => cached.join("\n                "),
+    };
     writeln!(
         io::stdout(),
         "{table}\n\n\
