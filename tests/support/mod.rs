@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test binary compiles this module and uses some of it")]
 
 #[cfg(feature = "hub")]
+pub mod hub_lab;
+#[cfg(feature = "hub")]
 pub mod hub_server;
 
 use std::{

@@ -134,22 +134,25 @@ impl Download<'_> {
                 }
                 other => other,
             })?;
-        match (answer.status, self.part.len) {
+        let from = match (answer.status, self.part.len) {
             // The whole file, whatever was asked.
-            (200, _) => self.part.restart()?,
-            (206, from @ 1..) if continues(&answer, from, self.announced.size) => {}
+            (200, _) => 0,
+            (206, from @ 1..) if continues(&answer, from, self.announced.size) => from,
             // Another part than the one asked for, or none: from the start, without asking for a part.
             (206 | 416, 1..) => {
                 self.part.restart()?;
                 return self.rest();
             }
             _ => return Err(self.remote.refusal(&self.announced.commit, self.file, &answer)),
-        }
+        };
         if let Some(length) = answer.header("Content-Length").and_then(|length| length.parse::<u64>().ok()) {
-            let actual = self.part.len.saturating_add(length);
+            let actual = from.saturating_add(length);
             if actual != self.announced.size {
                 return Err(self.wrong_size(actual));
             }
+        }
+        if from != self.part.len {
+            self.part.restart()?;
         }
         loop {
             match stream.next(self.cancel) {

@@ -33,8 +33,8 @@ pub enum HubError {
     #[error("cancelled while downloading; no model was loaded. {kept}")]
     Cancelled { kept: Kept },
     #[error(
-        "the hub does not give out `{model}` ({status}): it is private or gated, or does not exist; if it is, set \
-         HF_TOKEN to a token that may read it{}", if *had_token { " (the one that was sent may not)" } else { "" }
+        "the hub does not give out `{model}` (status {status}): it does not exist, or it is private or gated and needs \
+         a token that may read it, in HF_TOKEN{}", if *had_token { " (the one that was sent may not)" } else { "" }
     )]
     NeedsToken { model: String, status: u16, had_token: bool },
     #[error("the hub has no model `{model}`, and there is no such folder; check the name and the revision")]
@@ -45,7 +45,7 @@ pub enum HubError {
     NoFile { model: String, file: &'static str },
     #[error("{url} answered with status {status}; nothing was changed, try again later")]
     Status { url: String, status: u16 },
-    #[error("{url} redirects {reason}")]
+    #[error("{url} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?")]
     Redirect { url: String, reason: String },
     #[error("{url} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?")]
     NotAHub { url: String, reason: String },
@@ -93,7 +93,7 @@ fn hint(file: &str) -> &'static str {
     if file == super::WEIGHTS { "; kvlab reads safetensors only, so another revision or model is needed" } else { "" }
 }
 
-/// What is left of a download that did not come to its end.
+/// What is left of a download that did not come to its end; nothing where none had begun.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     pub done_bytes: u64,
@@ -103,6 +103,9 @@ pub struct Kept {
 
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.all_bytes == 0 {
+            return f.write_str("Nothing was changed; run again");
+        }
         if self.done_bytes == 0 {
             return f.write_str("Nothing of it was kept; run again to start anew");
         }
