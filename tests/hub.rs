@@ -172,13 +172,13 @@ fn a_model_without_safetensors_is_refused() {
 #[test]
 fn silence_ends_with_what_was_kept() {
     let lab = Lab::new();
-    let hub = HubConfig { silence: Duration::from_millis(200), ..lab.hub() };
+    let hub = HubConfig { silence: Duration::from_millis(500), ..lab.hub() };
     lab.script("HEAD", "config.json", [Reply::Silence]);
     let message = get(&hub, ID, None).expect_err("silence").to_string();
-    assert!(message.contains("has not sent a byte for 0.2 s. Nothing was changed"), "{message}");
+    assert!(message.contains("has not sent a byte for 0.5 s. Nothing was changed"), "{message}");
     lab.script("GET", WEIGHTS, [Reply::StallAfter(10_000)]);
     let message = get(&hub, ID, None).expect_err("silence").to_string();
-    assert!(message.contains("for 0.2 s. Kept: 10000 bytes of"), "{message}");
+    assert!(message.contains("for 0.5 s. Kept: 10000 bytes of"), "{message}");
     lab.assert_weights(&lab.get().expect("continues"));
     assert_eq!(lab.server.asked("GET", WEIGHTS)[1].range.as_deref(), Some("bytes=10000-"));
 }

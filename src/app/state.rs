@@ -108,7 +108,14 @@ impl RunState {
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,
-            What::Cancelled => self.phase = Phase::Cancelled,
+            What::Cancelled => {
+                if let Phase::Downloading { file, .. } = self.phase {
+                    self.error = Some(format!(
+                        "the download of {file} was cancelled; what came is kept, and Run goes on from there"
+                    ));
+                }
+                self.phase = Phase::Cancelled;
+            }
             What::Failed(message) => self.fail(message),
         }
     }

@@ -111,6 +111,9 @@ fn a_download_is_shown_and_can_be_cancelled() {
     assert!(run.phase.is_active());
     let text = crate::app::panels::status::phase(&run);
     assert_eq!(text, "downloading model.safetensors: 1.00 MiB of 2.00 MiB");
+    run.apply(Event { run: 7, what: What::Cancelled });
+    assert_eq!(run.phase, Phase::Cancelled);
+    assert!(run.error.is_some_and(|error| error.contains("what came is kept")));
 }
 
 #[test]

@@ -153,7 +153,8 @@ impl Worker {
         self.send(Command::Pace(pace))
     }
 
-    /// Ends the run within a layer of the model, or a tensor of its loading; a download within a moment, and what came of it is kept.
+    /// Ends the run within a layer of the model, or a tensor of its loading, or a moment of its download, which is
+    /// kept as far as it came.
     ///
     /// # Errors
     /// As [`Worker::start`].
