@@ -1,8 +1,8 @@
 //! Requests that can be waited for: on a thread of their own, with our deadline for silence and our cancel.
 //!
-//! ureq's calls block, and it has limits for a whole body but none for the wait between two pieces of it. So the
-//! thread talks to the network and the caller waits for what it sends, looking at the cancel flag and the clock. A
-//! thread that is not waited for any more ends with the next byte that comes, or when its request's time is up.
+//! ureq's calls block, and nothing stops one from outside. So the thread talks to the network and the caller waits for
+//! what it sends, looking at the cancel flag and the clock, whatever the thread is doing: looking up a name, connecting,
+//! reading. A thread that is not waited for any more ends with the next byte that comes, or with its own deadline.
 
 use std::{
     io::{self, Read},
@@ -23,9 +23,8 @@ use super::{HubConfig, HubError};
 
 /// How often a waiting caller looks at its cancel flag.
 const LOOK: Duration = Duration::from_millis(50);
-/// A whole request, body and all: only so that no forgotten thread lives for ever. A download that takes longer is
-/// continued.
-const MAX_REQUEST: Duration = Duration::from_hours(12);
+/// The thread's deadlines are this many times the caller's, which therefore comes first and has the better message.
+const THREAD_SLACK: u32 = 2;
 /// As many as ureq and curl follow.
 const MAX_REDIRECTS: usize = 10;
 const PIECE_BYTES: usize = 64 << 10;
@@ -104,6 +103,7 @@ impl Http {
     pub fn new(hub: &HubConfig) -> Result<Self, HubError> {
         let bad = || HubError::BadEndpoint(hub.endpoint.clone());
         let endpoint = Origin::of(&hub.endpoint).ok_or_else(bad)?;
+        let of_thread = Some(hub.silence * THREAD_SLACK);
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // Followed here, so that the token stays with the hub and every answer on the way is seen.
@@ -111,7 +111,9 @@ impl Http {
             .user_agent(concat!("kvlab/", env!("CARGO_PKG_VERSION")))
             // Lengths and ranges are those of the file, not of a compressed form of it.
             .accept_encoding("identity")
-            .timeout_global(Some(MAX_REQUEST))
+            .timeout_resolve(of_thread)
+            .timeout_connect(of_thread)
+            .timeout_per_read(of_thread)
             .build();
         let authorization = hub.token.as_ref().map(|token| format!("Bearer {token}"));
         Ok(Self { agent: config.new_agent(), endpoint, authorization, silence: hub.silence })
