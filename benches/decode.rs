@@ -35,7 +35,7 @@ fn model() -> LoadedModel {
     kvlab::kernels::threads::fix_count();
     let name = std::env::var("KVLAB_BENCH_MODEL").unwrap_or_else(|_| "shape:gpt2".into());
     let source: ModelSource = name.parse().expect("a model that kvlab knows");
-    source.load(&Device::Cpu, &mut |_, _| {}, &NEVER).expect("the model loads")
+    source.load(&Device::Cpu, &mut |_| {}, &NEVER).expect("the model loads")
 }
 
 /// Ids that differ and that every vocabulary has.

@@ -220,7 +220,7 @@ fn bad_input_is_refused_with_a_reason() {
     let long = "Mia ".repeat(2000);
     let cases: [(&[&str], &str); 26] = [
         (&["run", "--model", "gpt5"], "unknown model `gpt5`"),
-        (&["run", "--model", "gpt2"], "not built yet"),
+        (&["run", "--model", "../gpt2"], "unknown model `../gpt2`"),
         (&["run", "--model", "shape:gpt9"], "shapes are"),
         (&["run", "--model", "Cargo.toml"], "is a file"),
         (&["run", "--model", "src"], "config.json"),

@@ -15,7 +15,7 @@ use std::{
 use crate::{
     experiment::{Experiment, Workload, trace::ModelShape},
     measure::machine::{DeviceChoice, Machine},
-    model::LoadedModel,
+    model::{HubConfig, LoadedModel, Progress},
 };
 
 use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
@@ -152,7 +152,7 @@ impl Engine {
             Err(message) => return Ok(Err(message)),
         };
         let Some(tokenizer) = &model.tokenizer else {
-            let message = "this model's folder has no tokenizer.json, so the window cannot read a prompt for it";
+            let message = "this model has no tokenizer, so the window cannot read a prompt for it";
             return Ok(Err(message.into()));
         };
         let prompt_ids = match tokenizer.encode(&settings.prompt) {
@@ -188,17 +188,26 @@ impl Engine {
     ) -> Result<(Arc<LoadedModel>, Option<String>), String> {
         if let Some((device, note, model)) = &self.loaded
             && *device == settings.device
-            && model.source == settings.model
+            && model.asked == settings.model
         {
             return Ok((model.clone(), note.clone()));
         }
         self.loaded = None; // Two models at a time might not fit.
         let (device, note) = settings.device.open().map_err(|e| e.to_string())?;
-        let mut progress = |done, all| {
+        let mut progress = |progress| {
+            let what = match progress {
+                Progress::Downloading { file, done_bytes, all_bytes } => {
+                    What::Downloading { file, done_bytes, all_bytes }
+                }
+                Progress::Loading { done, all } => What::Loading { done, all },
+            };
             // A closed window is noticed too: it sets the flag.
-            let _ = self.tell(run, What::Loading { done, all });
+            let _ = self.tell(run, what);
         };
-        let model = Arc::new(settings.model.load(&device, &mut progress, cancel).map_err(|e| e.to_string())?);
+        let mut hub = HubConfig::from_env();
+        hub.offline |= settings.offline;
+        let model = settings.model.load_with(&hub, &device, &mut progress, cancel).map_err(|e| e.to_string())?;
+        let model = Arc::new(model);
         self.loaded = Some((settings.device, note.clone(), model.clone()));
         Ok((model, note))
     }
@@ -251,6 +260,7 @@ fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids: &[u32]) -
         prompt_tokens: prompt_ids.len(),
         device: if model.model.device().is_cuda() { "CUDA".into() } else { "CPU".into() },
         device_note,
+        model_note: model.note.clone(),
         cpu: machine.cpu,
         threads: machine.threads,
     }

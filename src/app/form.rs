@@ -27,6 +27,8 @@ pub struct Form {
     /// Empty: no limit.
     pub cache_memory: String,
     pub device: DeviceChoice,
+    /// Download nothing; not a field of the controls.
+    pub offline: bool,
 }
 
 /// A number with a switch: switched off it is ignored, and remembered.
@@ -104,6 +106,7 @@ impl Form {
                 Ok(RunSettings {
                     model,
                     device: self.device,
+                    offline: self.offline,
                     prompt: self.prompt.clone(),
                     lanes,
                     tokens: self.tokens,

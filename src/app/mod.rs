@@ -41,6 +41,8 @@ pub struct Options {
     pub pane: Pane,
     /// A trace to show instead of a run.
     pub trace: Option<Replay>,
+    /// Download nothing; models of the hub come from the cache.
+    pub offline: bool,
     /// Starts a run at once.
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
@@ -57,6 +59,7 @@ impl Default for Options {
             device: DeviceChoice::Auto,
             pane: Pane::default(),
             trace: None,
+            offline: false,
             autorun: false,
             screenshot: None,
         }
@@ -78,6 +81,7 @@ impl Options {
             stop_at_eos: false,
             cache_memory: String::new(),
             device: self.device,
+            offline: self.offline,
         }
     }
 }

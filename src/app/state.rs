@@ -18,6 +18,12 @@ pub enum Phase {
     /// Nothing was run, or it was reset.
     #[default]
     Empty,
+    /// Bytes of one of the model's files.
+    Downloading {
+        file: &'static str,
+        done_bytes: u64,
+        all_bytes: u64,
+    },
     Loading {
         done: usize,
         all: usize,
@@ -37,7 +43,7 @@ impl Phase {
     /// A run that can be cancelled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self, Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
+        matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
     }
 
     /// A run that is over, however it ended.
@@ -108,6 +114,9 @@ impl RunState {
             return;
         }
         match event.what {
+            What::Downloading { file, done_bytes, all_bytes } => {
+                self.phase = Phase::Downloading { file, done_bytes, all_bytes };
+            }
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
@@ -115,7 +124,14 @@ impl RunState {
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,
-            What::Cancelled => self.phase = Phase::Cancelled,
+            What::Cancelled => {
+                if let Phase::Downloading { file, .. } = self.phase {
+                    self.error = Some(format!(
+                        "the download of {file} was cancelled; what came is kept, and Run goes on from there"
+                    ));
+                }
+                self.phase = Phase::Cancelled;
+            }
             What::Failed(message) => self.fail(message),
         }
     }

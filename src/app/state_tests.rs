@@ -104,6 +104,19 @@ fn a_failure_keeps_what_was_generated() {
 }
 
 #[test]
+fn a_download_is_shown_and_can_be_cancelled() {
+    let mut run = run();
+    let (file, done_bytes, all_bytes) = ("model.safetensors", 1 << 20, 2 << 20);
+    run.apply(Event { run: 7, what: What::Downloading { file, done_bytes, all_bytes } });
+    assert!(run.phase.is_active());
+    let text = crate::app::panels::status::phase(&run);
+    assert_eq!(text, "downloading model.safetensors: 1.00 MiB of 2.00 MiB");
+    run.apply(Event { run: 7, what: What::Cancelled });
+    assert_eq!(run.phase, Phase::Cancelled);
+    assert!(run.error.is_some_and(|error| error.contains("what came is kept")));
+}
+
+#[test]
 fn an_event_of_a_lane_that_does_not_exist_is_ignored() {
     let mut run = run();
     run.apply(Event {

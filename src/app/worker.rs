@@ -38,6 +38,8 @@ const EVENTS: usize = 1024;
 pub struct RunSettings {
     pub model: ModelSource,
     pub device: DeviceChoice,
+    /// Download nothing; models of the hub come from the cache.
+    pub offline: bool,
     pub prompt: String,
     pub lanes: Vec<Lane>,
     pub tokens: usize,
@@ -88,6 +90,12 @@ pub struct Event {
 /// See [`Event`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
+    /// Bytes of one of the model's files that have come from the hub.
+    Downloading {
+        file: &'static str,
+        done_bytes: u64,
+        all_bytes: u64,
+    },
     /// Tensors of the model that are in memory.
     Loading {
         done: usize,
@@ -119,6 +127,8 @@ pub struct Facts {
     pub device: String,
     /// Why `auto` did not choose another device.
     pub device_note: Option<String>,
+    /// What a person should know about where the model came from.
+    pub model_note: Option<String>,
     pub cpu: String,
     pub threads: usize,
 }
@@ -142,6 +152,7 @@ impl Facts {
             // Traces name candle's location, `Cpu`; people write CPU.
             device: if header.device == "Cpu" { "CPU".into() } else { header.device.clone() },
             device_note: None,
+            model_note: None,
             cpu: header.machine.cpu.clone(),
             threads: header.machine.threads,
         }
@@ -187,7 +198,8 @@ impl Worker {
         self.send(Command::Pace(pace))
     }
 
-    /// Ends the run within a layer of the model, or a tensor of its loading.
+    /// Ends the run within a layer of the model, or a tensor of its loading, or a moment of its download, which is
+    /// kept as far as it came.
     ///
     /// # Errors
     /// As [`Worker::start`].

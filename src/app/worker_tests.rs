@@ -9,6 +9,7 @@ const WATCHDOG: Duration = Duration::from_mins(1);
 fn settings(tokens: usize) -> RunSettings {
     RunSettings {
         model: ModelSource::Story,
+        offline: false,
         device: DeviceChoice::Cpu,
         prompt: "Tom plays the drum.".into(),
         lanes: parse_lanes("contiguous,paged:16").expect("lanes"),
@@ -132,6 +133,9 @@ fn what_cannot_run_is_explained_and_the_next_run_works() {
     assert!(failure(RunSettings { prompt: String::new(), ..settings(2) }).contains("prompt is empty"));
     assert!(failure(RunSettings { memory_limit_bytes: Some(1), ..settings(2) }).contains("memory limit"));
     assert!(failure(RunSettings { model: ModelSource::Folder("/nowhere".into()), ..settings(2) }).contains("nowhere"));
+    let model = ModelSource::Hub { id: "kvlab-tests/no-such-model".into(), revision: None };
+    let says = if cfg!(feature = "hub") { "is not in the cache" } else { "built without the Hugging Face hub" };
+    assert!(failure(RunSettings { model, offline: true, ..settings(2) }).contains(says));
     assert!(failure(settings(2)).contains("no failure but Some(Finished)"));
 }
 

@@ -41,7 +41,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Err(reason) => writeln!(out, "           cuda: not used; {reason}")?,
     }
     let started = Instant::now();
-    let story = ModelSource::Story.load(&Device::Cpu, &mut |_, _| {}, &super::CANCEL)?;
+    let story = ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &super::CANCEL)?;
     writeln!(
         out,
         "story      loads in {}, sha256 {}",

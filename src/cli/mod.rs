@@ -22,7 +22,7 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::model::ModelError;
+use crate::model::{HubError, ModelError};
 
 /// The laboratory for the KV cache: runs a real GPT-2 with and without a cache and measures every token.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ Examples:
   kvlab run --out run1                          the default lanes on the embedded model, with files
   kvlab run --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16 --out gpt2
   kvlab generate --prompt \"Once upon a time\" --tokens 100
+  kvlab generate --model gpt2 --prompt \"The cat\"  GPT-2 as published, downloaded once
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
   kvlab doctor                                  what this machine is and can";
 
@@ -58,7 +59,7 @@ enum Command {
     App(window::Args),
 }
 
-/// Set by Ctrl-C and looked at between the layers of every forward pass.
+/// Set by Ctrl-C and looked at between the layers of every forward pass, and while a download is waited for.
 static CANCEL: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of a cancelled run: 128 + SIGINT, as shells have it.
@@ -76,8 +77,13 @@ pub fn main() -> ExitCode {
         if closed {
             return ExitCode::SUCCESS;
         }
-        if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ModelError::Cancelled))) {
-            let _ = writeln!(io::stderr(), "cancelled while loading; nothing was run or written");
+        for cause in error.chain() {
+            let message = match cause.downcast_ref() {
+                Some(ModelError::Cancelled) => "cancelled while loading; nothing was run or written".to_owned(),
+                Some(ModelError::Hub(cancelled @ HubError::Cancelled { .. })) => cancelled.to_string(),
+                _ => continue,
+            };
+            let _ = writeln!(io::stderr(), "{message}");
             return ExitCode::from(CANCELLED);
         }
         let _ = writeln!(io::stderr(), "error: {error:#}");

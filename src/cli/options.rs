@@ -12,7 +12,7 @@ use crate::{
     engine::Sampling,
     experiment::{DEFAULT_PROMPT, Workload},
     measure::machine::DeviceChoice,
-    model::{LoadedModel, ModelSource},
+    model::{HubConfig, LoadedModel, ModelSource},
     report::units::parse_size,
 };
 
@@ -20,10 +20,13 @@ use super::progress;
 
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// story, shape:NAME[,ctx=N] (random weights of that size), or a folder with config.json and
-    /// model.safetensors
+    /// story, shape:NAME[,ctx=N] (random weights of that size), a folder with config.json and
+    /// model.safetensors, or a GPT-2 on the Hugging Face hub: gpt2, gpt2-medium, gpt2-large, gpt2-xl,
+    /// distilgpt2, ORG/NAME, each with @REVISION if wanted
     #[arg(long, default_value = "story")]
     pub model: String,
+    #[arg(long, help = "Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)")]
+    pub offline: bool,
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
@@ -108,19 +111,17 @@ impl ModelArgs {
     pub fn load(&self) -> anyhow::Result<Arc<LoadedModel>> {
         let source: ModelSource = self.model.parse()?;
         let (device, remark) = self.device.parse::<DeviceChoice>()?.open()?;
-        let bar = progress::bar("loading", 1);
-        let model = source.load(
-            &device,
-            &mut |done, all| {
-                bar.set_length(all as u64);
-                bar.set_position(done as u64);
-            },
-            &super::CANCEL,
-        );
-        bar.finish_and_clear();
+        let mut hub = HubConfig::from_env();
+        hub.offline |= self.offline;
+        let mut bars = progress::ModelBars::default();
+        let model = source.load_with(&hub, &device, &mut |progress| bars.show(progress), &super::CANCEL);
+        bars.clear();
         let model = model.with_context(|| format!("model `{source}` cannot be loaded"))?;
         let mut err = io::stderr();
-        let _ = writeln!(err, "model {source} on {:?}", device.location());
+        let _ = writeln!(err, "model {} on {:?}", model.source, device.location());
+        if let Some(note) = &model.note {
+            let _ = writeln!(err, "note: {note}");
+        }
         if let Some(reason) = remark.filter(|_| cfg!(feature = "cuda")) {
             let _ = writeln!(err, "CUDA is not used: {reason}");
         }
@@ -141,10 +142,12 @@ impl PromptArgs {
             return Ok((None, ids.clone()));
         }
         let text = self.prompt.as_deref().unwrap_or(DEFAULT_PROMPT);
-        let tokenizer = model
-            .tokenizer
-            .as_ref()
-            .with_context(|| format!("`{}` has no tokenizer.json; give the prompt as --ids 3,17,5", model.source))?;
+        let tokenizer = model.tokenizer.as_ref().with_context(|| {
+            format!(
+                "`{}` has no tokenizer (tokenizer.json, or vocab.json and merges.txt); give the prompt as --ids 3,17,5",
+                model.source
+            )
+        })?;
         Ok((Some(text.to_owned()), tokenizer.encode(text)?))
     }
 }

@@ -17,6 +17,7 @@ use crate::{
         trace::{Header, ModelShape, Outcome, SCHEMA, TraceWriter},
     },
     measure::machine::Machine,
+    model::hub::name::short,
     report::{LaneResult, LaneSummary, files, plots, summarise, table},
 };
 
@@ -113,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let (Some(trace), Some(folder)) = (trace, &args.out) {
         trace.finish(Outcome::Finished).context("the trace could not be finished")?;
         files::write_csv(&folder.join(files::CSV), &results)?;
-        plots::write_plots(folder, &experiment.model().source.to_string(), &results)?;
+        plots::write_plots(folder, short(&experiment.model().source.to_string()), &results)?;
         // Last, so that a folder with a summary is a folder with everything.
         files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
     }

@@ -15,9 +15,12 @@ Examples:
   kvlab app --screenshot window.png                  run once and draw the window, without a display
   kvlab app --screenshot blocks.png --pane blocks --trace run1/trace.jsonl")]
 pub struct Args {
-    /// story, shape:NAME[,ctx=N] or a folder [default: story]
+    /// story, shape:NAME[,ctx=N], a folder, or a GPT-2 on the Hugging Face hub (gpt2, ORG/NAME@REVISION)
+    /// [default: story]
     #[arg(long)]
     model: Option<String>,
+    #[arg(long, help = "Download nothing: models of the hub come from the cache (HF_HUB_OFFLINE=1 is the same)")]
+    offline: bool,
     /// The text to continue
     #[arg(long)]
     prompt: Option<String>,
@@ -58,6 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             option.clone_from(given);
         }
     }
+    options.offline = args.offline;
     options.tokens = args.tokens.unwrap_or(options.tokens);
     if let Some(device) = &args.device {
         options.device = device.parse()?;

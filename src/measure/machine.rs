@@ -1,6 +1,6 @@
 //! The machine under the numbers: processor, threads, SIMD, memory and its bandwidth, devices.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use candle_core::Device;
 use rayon::prelude::*;
@@ -50,6 +50,17 @@ pub fn available_memory_bytes() -> Option<u64> {
     // Without the files that the system keeps in memory as long as nobody needs it.
     let of_container = system.cgroup_limits().map(|limits| limits.total_memory.saturating_sub(limits.rss));
     of_container.into_iter().chain([system.available_memory()]).min()
+}
+
+/// Free space on the disk that holds a folder, if the system says.
+#[must_use]
+pub fn available_disk_bytes(folder: &Path) -> Option<u64> {
+    let folder = folder.canonicalize().ok()?;
+    let disks = sysinfo::Disks::new_with_refreshed_list_specifics(sysinfo::DiskRefreshKind::nothing().with_storage());
+    let on = disks.list().iter().filter(|disk| folder.starts_with(disk.mount_point()));
+    // The deepest mount point is the one that counts; some file systems do not say how large they are.
+    let disk = on.max_by_key(|disk| disk.mount_point().components().count())?;
+    (disk.total_space() > 0).then(|| disk.available_space())
 }
 
 fn simd() -> Vec<String> {
@@ -176,6 +187,12 @@ mod tests {
     fn the_machine_has_a_core_and_memory() {
         let machine = Machine::detect();
         assert!(machine.cores >= 1 && machine.threads >= 1 && machine.memory_bytes > 0 && !machine.cpu.is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_on_no_disk() {
+        assert_eq!(available_disk_bytes(Path::new("/nowhere/at/all")), None);
+        assert!(available_disk_bytes(&std::env::temp_dir()).is_none_or(|free| free > 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod gpt2;
+pub mod hub;
 pub mod safetensors;
 pub mod source;
 pub mod tokenizer;
@@ -9,7 +10,8 @@ pub mod weights;
 
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
-pub use source::{LoadedModel, ModelSource};
+pub use hub::{HubConfig, HubError};
+pub use source::{LoadedModel, ModelSource, Progress};
 pub use tokenizer::{TextStream, Tokenizer};
 
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub enum ModelError {
     NoTokens,
     #[error("cancelled")]
     Cancelled,
+    #[error(transparent)]
+    Hub(#[from] HubError),
     #[error(transparent)]
     Cache(#[from] CacheError),
     #[error(transparent)]

@@ -152,16 +152,21 @@ impl<R: Source> SafetensorsFile<R> {
     /// # Errors
     /// [`ModelError::BadWeights`] if the file cannot be read.
     pub fn sha256(&mut self) -> Result<String, ModelError> {
-        use std::fmt::Write as _;
         let read = |e: io::Error| ModelError::BadWeights(format!("cannot be read: {e}"));
         self.reader.seek(SeekFrom::Start(0)).map_err(read)?;
         let mut hasher = Sha256::new();
         io::copy(&mut self.reader, &mut hasher).map_err(read)?;
-        Ok(hasher.finalize().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        Ok(hex(&hasher.finalize()))
     }
+}
+
+/// A hash as people and servers write it.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a model comes from: embedded, a folder, or a shape with random weights.
+//! Where a model comes from: embedded, a folder, the Hugging Face hub, or a shape with random weights.
 
 use std::{
     fmt, fs,
@@ -13,8 +13,9 @@ use candle_core::Device;
 use crate::measure::machine::available_memory_bytes;
 
 use super::{
-    Config, Gpt2, ModelError, Tokenizer,
+    Config, Gpt2, HubConfig, ModelError, Tokenizer,
     config::SHAPES,
+    hub::{self, CONFIG, Fetch, MERGES, TOKENIZER, VOCAB, WEIGHTS, snapshot},
     safetensors::{SafetensorsFile, Source},
     weights::Weights,
 };
@@ -24,20 +25,37 @@ use super::{
 pub enum ModelSource {
     /// The embedded story model.
     Story,
-    /// A folder in Hugging Face's layout: `config.json`, `model.safetensors`, maybe `tokenizer.json`.
+    /// A folder in Hugging Face's layout: `config.json`, `model.safetensors`, and maybe `tokenizer.json`, or
+    /// `vocab.json` and `merges.txt`.
     Folder(PathBuf),
+    /// `NAME[@REVISION]` or `ORG/NAME[@REVISION]` on the Hugging Face hub.
+    Hub { id: String, revision: Option<String> },
     /// `shape:NAME[,ctx=N]`: random weights of exact size.
     Shape { name: String, n_positions: Option<usize> },
 }
 
 /// A model ready to run, with what a report says about it.
 pub struct LoadedModel {
+    /// What was asked for.
+    pub asked: ModelSource,
+    /// What was loaded: of the hub, one commit. Asking for this gives the same model again.
     pub source: ModelSource,
     pub model: Gpt2,
-    /// `None` for a folder without `tokenizer.json`: only ids can be given.
+    /// `None` for a folder without one: only ids can be given.
     pub tokenizer: Option<Tokenizer>,
+    /// What a person should know about where it came from.
+    pub note: Option<String>,
     /// SHA-256 of the weights' file; for a shape, its name and seed.
     pub hash: String,
+}
+
+/// How far loading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Bytes of one file from the hub that are on the disk.
+    Downloading { file: &'static str, done_bytes: u64, all_bytes: u64 },
+    /// Tensors that are in memory.
+    Loading { done: usize, all: usize },
 }
 
 const STORY_CONFIG: &[u8] = include_bytes!("../../assets/story-gpt2/config.json");
@@ -47,10 +65,6 @@ const STORY_WEIGHTS: &[u8] = include_bytes!("../../assets/story-gpt2/model.safet
 /// Every shape is drawn from this seed, so that two machines measure the same numbers.
 const SHAPE_SEED: u64 = 2019;
 const MAX_CONTEXT: usize = 1 << 20;
-
-const MAX_CONFIG_BYTES: u64 = 1 << 20;
-/// GPT-2's own is 1.3 MB.
-const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
 
 impl FromStr for ModelSource {
     type Err = ModelError;
@@ -80,15 +94,15 @@ impl FromStr for ModelSource {
         if Path::new(text).exists() {
             return Ok(Self::Folder(text.into()));
         }
-        let hint = if SHAPES.iter().any(|(name, ..)| *name == text) {
-            format!(
-                "downloading checkpoints is not built yet: use `shape:{text}` (random weights of that size) or a \
-                 folder with config.json and model.safetensors"
-            )
-        } else {
-            format!("models are `story`, `shape:NAME[,ctx=N]` with NAME one of {}, or an existing folder", shapes())
-        };
-        Err(unknown(hint))
+        if let Some((id, revision)) = hub::name::parse(text) {
+            return Ok(Self::Hub { id, revision });
+        }
+        Err(unknown(format!(
+            "models are `story`, `shape:NAME[,ctx=N]` with NAME one of {}, an existing folder, or of the Hugging Face \
+             hub {} and ORG/NAME, with @REVISION behind if wanted",
+            shapes(),
+            hub::name::FAMILY.join(", ")
+        )))
     }
 }
 
@@ -97,6 +111,8 @@ impl fmt::Display for ModelSource {
         match self {
             Self::Story => f.write_str("story"),
             Self::Folder(path) => path.display().fmt(f),
+            Self::Hub { id, revision: None } => f.write_str(id),
+            Self::Hub { id, revision: Some(revision) } => write!(f, "{id}@{revision}"),
             Self::Shape { name, n_positions: None } => write!(f, "shape:{name}"),
             Self::Shape { name, n_positions: Some(n) } => write!(f, "shape:{name},ctx={n}"),
         }
@@ -119,22 +135,19 @@ impl ModelSource {
         matches!(self, Self::Shape { .. })
     }
 
-    /// The shape of the model, without loading it.
+    /// The shape of the model, without loading it. A model of the hub has to be in the cache for that.
     ///
     /// # Errors
-    /// [`ModelError::BadFile`], [`ModelError::BadConfig`]
+    /// [`ModelError::BadFile`], [`ModelError::BadConfig`], [`ModelError::Hub`]
     pub fn config(&self) -> Result<Config, ModelError> {
         match self {
             Self::Story => Config::from_json(STORY_CONFIG),
-            Self::Folder(folder) => {
-                let path = folder.join("config.json");
-                let bad = |reason: String| ModelError::BadFile { path: path.clone(), reason };
-                if !folder.is_dir() {
-                    let reason = "is a file; a model is a folder with config.json and model.safetensors".into();
-                    return Err(ModelError::BadFile { path: folder.clone(), reason });
-                }
-                let json = read_small(&path, MAX_CONFIG_BYTES).map_err(|e| bad(e.to_string()))?;
-                Config::from_json(&json).map_err(|e| bad(e.to_string()))
+            Self::Folder(folder) => folder_config(folder),
+            Self::Hub { id, revision } => {
+                let hub = HubConfig { offline: true, ..HubConfig::from_env() };
+                let mut fetch =
+                    Fetch { hub: &hub, accept: &|_| Ok(()), progress: &mut |_| {}, cancel: &AtomicBool::new(false) };
+                folder_config(&snapshot(id, revision.as_deref(), &mut fetch)?.folder)
             }
             Self::Shape { name, n_positions } => {
                 let config = Config::shape(name, *n_positions)
@@ -145,48 +158,102 @@ impl ModelSource {
         }
     }
 
-    /// Loads the model; `progress(done, all)` after each tensor, before which `cancel` is looked at.
+    /// Loads the model, with the hub as the environment describes it.
     ///
     /// # Errors
-    /// One clear [`ModelError`] for whatever is wrong, before memory for the weights is taken.
+    /// As [`Self::load_with`].
     pub fn load(
         &self,
         device: &Device,
-        progress: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(Progress),
         cancel: &AtomicBool,
     ) -> Result<LoadedModel, ModelError> {
-        let config = self.config()?;
-        let needed_bytes = config.n_params() * size_of::<f32>() as u64;
-        if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
-            return Err(ModelError::TooLarge { needed_bytes, available_bytes });
+        self.load_with(&HubConfig::from_env(), device, progress, cancel)
+    }
+
+    /// Loads the model. `progress` is told of the bytes of each file from the hub and of each tensor; `cancel` is
+    /// looked at while bytes are waited for, and before each tensor.
+    ///
+    /// # Errors
+    /// One clear [`ModelError`] for whatever is wrong, before memory for the weights is taken.
+    pub fn load_with(
+        &self,
+        hub: &HubConfig,
+        device: &Device,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<LoadedModel, ModelError> {
+        let (mut source, mut note, mut folder) = (self.clone(), None, None);
+        match self {
+            Self::Folder(path) => folder = Some(path.clone()),
+            Self::Hub { id, revision } => {
+                let mut fetch = Fetch { hub, accept: &check_memory, progress: &mut *progress, cancel };
+                let snapshot = snapshot(id, revision.as_deref(), &mut fetch)?;
+                source = Self::Hub { id: id.clone(), revision: Some(snapshot.commit) };
+                (note, folder) = (snapshot.note, Some(snapshot.folder));
+            }
+            Self::Story | Self::Shape { .. } => {}
         }
-        let (mut weights, tokenizer, hash) = match self {
-            Self::Story => {
+        let config = folder.as_deref().map_or_else(|| self.config(), folder_config)?;
+        check_memory(&config)?;
+        let (mut weights, tokenizer, hash) = match &folder {
+            Some(folder) => open_folder(folder, &config)?,
+            None if self.is_random() => {
+                (Weights::Random { seed: SHAPE_SEED }, Some(Tokenizer::Bytes), format!("{self}, seed {SHAPE_SEED}"))
+            }
+            None => {
                 let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));
                 let mut file = SafetensorsFile::new(reader)?;
                 file.check(&config)?;
                 let hash = file.sha256()?;
                 (Weights::File(file), Some(Tokenizer::from_json(STORY_TOKENIZER)?), hash)
             }
-            Self::Folder(folder) => {
-                let path = folder.join("model.safetensors");
-                let bad = |e: ModelError| ModelError::BadFile { path: path.clone(), reason: e.to_string() };
-                let mut file = SafetensorsFile::open(&path)?.boxed();
-                file.check(&config).map_err(bad)?; // before the hash, which reads everything
-                let hash = file.sha256().map_err(bad)?;
-                (Weights::File(file), folder_tokenizer(folder)?, hash)
-            }
-            Self::Shape { .. } => {
-                (Weights::Random { seed: SHAPE_SEED }, Some(Tokenizer::Bytes), format!("{self}, seed {SHAPE_SEED}"))
-            }
         };
-        let model = Gpt2::load(config, &mut weights, device, progress, cancel)?;
-        Ok(LoadedModel { source: self.clone(), model, tokenizer, hash })
+        if let (Self::Hub { .. }, Some(folder)) = (self, &folder) {
+            hub::check_cached(&folder.join(WEIGHTS), &hash)?;
+        }
+        let mut tensors = |done, all| progress(Progress::Loading { done, all });
+        let model = Gpt2::load(config, &mut weights, device, &mut tensors, cancel)?;
+        Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash })
     }
 }
 
-/// A whole file, unless it is larger than such a file can be, or none at all (a pipe, say, would never end).
-fn read_small(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+/// Refuses a model whose weights would not fit into memory.
+fn check_memory(config: &Config) -> Result<(), ModelError> {
+    let needed_bytes = config.n_params() * size_of::<f32>() as u64;
+    match available_memory_bytes() {
+        Some(available_bytes) if available_bytes < needed_bytes => {
+            Err(ModelError::TooLarge { needed_bytes, available_bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn folder_config(folder: &Path) -> Result<Config, ModelError> {
+    let path = folder.join(CONFIG);
+    let bad = |reason: String| ModelError::BadFile { path: path.clone(), reason };
+    if !folder.is_dir() {
+        let reason = "is a file; a model is a folder with config.json and model.safetensors".into();
+        return Err(ModelError::BadFile { path: folder.into(), reason });
+    }
+    let json = read_small(&path).map_err(|e| bad(e.to_string()))?;
+    Config::from_json(&json).map_err(|e| bad(e.to_string()))
+}
+
+/// The weights of a folder, checked against its configuration and not yet read into memory, its tokenizer if it has
+/// one, and the hash of the weights.
+fn open_folder(folder: &Path, config: &Config) -> Result<(Weights, Option<Tokenizer>, String), ModelError> {
+    let path = folder.join(WEIGHTS);
+    let bad = |e: ModelError| ModelError::BadFile { path: path.clone(), reason: e.to_string() };
+    let mut file = SafetensorsFile::open(&path)?.boxed();
+    file.check(config).map_err(bad)?; // before the hash, which reads everything
+    let hash = file.sha256().map_err(bad)?;
+    Ok((Weights::File(file), folder_tokenizer(folder)?, hash))
+}
+
+/// A whole file, unless it is larger than one of its name can be, or none at all (a pipe, say, would never end).
+pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
+    let max_bytes = path.file_name().and_then(|name| name.to_str()).map_or(0, hub::max_bytes);
     let there = fs::metadata(path)?;
     if !there.is_file() {
         return Err(io::Error::other("is not a file"));
@@ -199,15 +266,24 @@ fn read_small(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// `tokenizer.json`, else `vocab.json` and `merges.txt`.
 fn folder_tokenizer(folder: &Path) -> Result<Option<Tokenizer>, ModelError> {
-    let path = folder.join("tokenizer.json");
-    match read_small(&path, MAX_TOKENIZER_BYTES) {
-        Ok(json) => {
-            Tokenizer::from_json(&json).map(Some).map_err(|e| ModelError::BadFile { path, reason: e.to_string() })
+    let read = |name: &str| {
+        let path = folder.join(name);
+        match read_small(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(ModelError::BadFile { path, reason: e.to_string() }),
         }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(ModelError::BadFile { path, reason: e.to_string() }),
-    }
+    };
+    let (path, tokenizer) = if let Some(json) = read(TOKENIZER)? {
+        (TOKENIZER, Tokenizer::from_json(&json))
+    } else if let (Some(vocab), Some(merges)) = (read(VOCAB)?, read(MERGES)?) {
+        (VOCAB, Tokenizer::from_vocab_and_merges(&vocab, &merges))
+    } else {
+        return Ok(None);
+    };
+    tokenizer.map(Some).map_err(|e| ModelError::BadFile { path: folder.join(path), reason: e.to_string() })
 }
 
 #[cfg(test)]
@@ -216,7 +292,16 @@ mod tests {
 
     #[test]
     fn names_parse_back() {
-        for name in ["story", "shape:gpt2", "shape:gpt2-xl,ctx=8192"] {
+        let names = [
+            "story",
+            "shape:gpt2",
+            "shape:gpt2-xl,ctx=8192",
+            "gpt2",
+            "distilgpt2@main",
+            "org/name",
+            "org/name@refs/pr/1",
+        ];
+        for name in names {
             assert_eq!(name.parse::<ModelSource>().expect(name).to_string(), name);
         }
     }
@@ -225,7 +310,11 @@ mod tests {
     fn unknown_models_say_what_exists() {
         let message = |name: &str| name.parse::<ModelSource>().expect_err(name).to_string();
         assert!(message("gpt5").contains("models are `story`"));
-        assert!(message("gpt2").contains("use `shape:gpt2`"));
+        assert!(message("gpt5@main").contains("gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2 and ORG/NAME"));
+        assert!(
+            message("../gpt2").contains("an existing folder")
+                && message("/nowhere/gpt2").contains("an existing folder")
+        );
         assert!(message("shape:gpt5").contains("shapes are distilgpt2"));
         assert!(message("shape:gpt2,ctx=0").contains("ctx=N"));
         assert!(message("shape:gpt2,ctx=99999999999").contains("ctx=N"));
@@ -236,10 +325,10 @@ mod tests {
     fn the_embedded_model_loads() {
         let mut calls = 0;
         let loaded =
-            ModelSource::Story.load(&Device::Cpu, &mut |_, _| calls += 1, &AtomicBool::new(false)).expect("embedded");
+            ModelSource::Story.load(&Device::Cpu, &mut |_| calls += 1, &AtomicBool::new(false)).expect("embedded");
         assert_eq!(calls, loaded.model.config().tensors().len());
         assert_eq!(loaded.hash.len(), 64);
-        let cancelled = ModelSource::Story.load(&Device::Cpu, &mut |_, _| {}, &AtomicBool::new(true));
+        let cancelled = ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &AtomicBool::new(true));
         assert!(matches!(cancelled, Err(ModelError::Cancelled)));
         assert!(STORY_CONFIG.len() + STORY_TOKENIZER.len() + STORY_WEIGHTS.len() <= 16 << 20, "over 16 MB");
     }

@@ -1,5 +1,13 @@
 //! Text to token ids and back, without ever splitting a character.
 
+use std::collections::BTreeMap;
+
+use tokenizers::{
+    AddedToken,
+    models::bpe::{BPE, Merges, Vocab},
+    pre_tokenizers::byte_level::ByteLevel,
+};
+
 use super::ModelError;
 
 /// A model's tokenizer, or the stand-in for models that have none.
@@ -16,6 +24,33 @@ impl Tokenizer {
         tokenizers::Tokenizer::from_bytes(json)
             .map(|tokenizer| Self::Trained(Box::new(tokenizer)))
             .map_err(|e| ModelError::Tokenizer(format!("not a tokenizer.json: {e}")))
+    }
+
+    /// GPT-2's own form: `vocab.json` (token to id) and `merges.txt` (a pair a line, the most frequent first).
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`] for what is no such pair of files.
+    pub fn from_vocab_and_merges(vocab: &[u8], merges: &[u8]) -> Result<Self, ModelError> {
+        let bad = |reason: String| ModelError::Tokenizer(reason);
+        let vocab: BTreeMap<String, u32> =
+            serde_json::from_slice(vocab).map_err(|e| bad(format!("not a vocab.json: {e}")))?;
+        let end_of_text = vocab.contains_key(END_OF_TEXT);
+        let merges = str::from_utf8(merges).map_err(|e| bad(format!("not a merges.txt: {e}")))?;
+        let merges = read_merges(merges).map_err(bad)?;
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
+            .build()
+            .map_err(|e| bad(format!("merges.txt does not fit vocab.json: {e}")))?;
+        // No space before the text; words are split as GPT-2 did.
+        let byte_level = ByteLevel::new(false, true, true);
+        let mut tokenizer = tokenizers::Tokenizer::new(bpe);
+        tokenizer.with_pre_tokenizer(Some(byte_level)).with_decoder(Some(byte_level));
+        if end_of_text {
+            tokenizer
+                .add_special_tokens([AddedToken::from(END_OF_TEXT, true)])
+                .map_err(|e| bad(format!("vocab.json: {e}")))?;
+        }
+        Ok(Self::Trained(Box::new(tokenizer)))
     }
 
     /// # Errors
@@ -46,6 +81,23 @@ impl Tokenizer {
             Self::Bytes => Ok(decode_bytes(ids)),
         }
     }
+}
+
+/// A token of its own, also where a text spells it; the files do not say so.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+fn read_merges(text: &str) -> Result<Merges, String> {
+    let mut merges = vec![];
+    for (i, line) in text.lines().enumerate() {
+        // The first line may be a comment; later ones that begin so merge a `#`.
+        if line.is_empty() || (i == 0 && line.starts_with("#version")) {
+            continue;
+        }
+        let pair = line.split_once(' ').filter(|(a, b)| !a.is_empty() && !b.is_empty() && !b.contains(' '));
+        let (a, b) = pair.ok_or_else(|| format!("merges.txt, line {}: two tokens are expected", i + 1))?;
+        merges.push((a.to_owned(), b.to_owned()));
+    }
+    Ok(merges)
 }
 
 fn decode_bytes(ids: &[u32]) -> String {
@@ -197,8 +249,48 @@ mod tests {
         Tokenizer::from_json(include_bytes!("../../assets/story-gpt2/tokenizer.json")).expect("tokenizer")
     }
 
+    /// `vocab.json` and `merges.txt` of the story model's tokenizer.
+    fn story_files() -> (String, String) {
+        let json: serde_json::Value =
+            serde_json::from_slice(include_bytes!("../../assets/story-gpt2/tokenizer.json")).expect("json");
+        let pairs = json["model"]["merges"].as_array().expect("merges").iter();
+        let lines = pairs.map(|pair| format!("{} {}\n", pair[0].as_str().expect("a"), pair[1].as_str().expect("b")));
+        (json["model"]["vocab"].to_string(), format!("#version: 0.2\n{}", lines.collect::<Vec<_>>().concat()))
+    }
+
+    #[test]
+    fn both_forms_of_a_tokenizer_are_one() {
+        let (vocab, merges) = story_files();
+        let other = Tokenizer::from_vocab_and_merges(vocab.as_bytes(), merges.as_bytes()).expect("tokenizer");
+        for text in [
+            "Once upon a time there were three friends.",
+            "  two  spaces, \ttabs\n\nand lines\r\n",
+            " leading and trailing ",
+            "na\u{ef}ve \u{df}\u{e9}, \u{4f60}\u{597d}, \u{1f98a}\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}, \u{645}\u{631}\u{62d}\u{628}\u{627}",
+            "I'll they've 12345 # ## #version $%^&*",
+            "a<|endoftext|>b",
+            "",
+        ] {
+            let ids = story().encode(text).expect("encodes");
+            assert_eq!(other.encode(text).expect("encodes"), ids, "{text:?}");
+            assert_eq!(other.decode(&ids).expect("decodes"), text);
+            assert_eq!(story().decode(&ids).expect("decodes"), text);
+        }
+    }
+
     #[test]
     fn garbage_is_no_tokenizer() {
         assert!(Tokenizer::from_json(b"{}").is_err());
+        let (vocab, merges) = story_files();
+        let message = |vocab: &[u8], merges: &[u8]| {
+            let error = Tokenizer::from_vocab_and_merges(vocab, merges).err().expect("garbage");
+            error.to_string()
+        };
+        assert!(message(b"[1]", merges.as_bytes()).contains("not a vocab.json"));
+        assert!(message(b"{\"a\": -1}", b"").contains("not a vocab.json"));
+        assert!(message(vocab.as_bytes(), b"a b\nc\n").contains("line 2"));
+        assert!(message(vocab.as_bytes(), b"a b c\n").contains("line 1"));
+        assert!(message(vocab.as_bytes(), b"\xff").contains("not a merges.txt"));
+        assert!(message(vocab.as_bytes(), b"zzz qqq\n").contains("does not fit vocab.json"));
     }
 }

@@ -1,6 +1,11 @@
 //! What several test binaries need. Each uses a part of it.
 #![allow(dead_code, reason = "every test binary compiles this module and uses some of it")]
 
+#[cfg(feature = "hub")]
+pub mod hub_lab;
+#[cfg(feature = "hub")]
+pub mod hub_server;
+
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -23,7 +28,7 @@ pub fn golden_folder(name: &str) -> PathBuf {
 
 pub fn golden_model(name: &str) -> Arc<LoadedModel> {
     let source = ModelSource::Folder(golden_folder(name));
-    Arc::new(source.load(&Device::Cpu, &mut |_, _| {}, &NEVER).expect("golden model"))
+    Arc::new(source.load(&Device::Cpu, &mut |_| {}, &NEVER).expect("golden model"))
 }
 
 pub fn reference(name: &str) -> HashMap<String, Tensor> {

@@ -8,7 +8,7 @@ use crate::{
         state::Phase,
         theme,
     },
-    model::config::SHAPES,
+    model::{config::SHAPES, hub::name::FAMILY},
 };
 
 /// What a person wants to happen.
@@ -108,11 +108,13 @@ fn model(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     ui.horizontal(|ui| {
         let help = "story: the small model inside kvlab\nshape:NAME: random weights of the exact size of NAME, to \
                     measure what that size costs; its text means nothing\na folder: config.json, model.safetensors \
-                    and tokenizer.json";
+                    and tokenizer.json\nNAME or ORG/NAME, with @REVISION if wanted: a trained \
+                    GPT-2 from the Hugging Face hub, downloaded once";
         let label = caption(ui, "Model", help);
         ui.menu_button("Choose", |ui| {
             let shapes = SHAPES.iter().map(|(name, ..)| format!("shape:{name}"));
-            for name in std::iter::once("story".to_owned()).chain(shapes) {
+            let hub = FAMILY.map(str::to_owned);
+            for name in std::iter::once("story".to_owned()).chain(shapes).chain(hub) {
                 if ui.button(&name).clicked() {
                     form.model = name;
                     ui.close();

@@ -2,12 +2,16 @@
 
 use egui::{Align, Layout, ProgressBar, RichText, Theme, Ui};
 
-use crate::app::{
-    panels::controls::Action,
-    state::{Phase, RunState},
-    theme,
-    units::count,
-    worker::Facts,
+use crate::{
+    app::{
+        panels::controls::Action,
+        state::{Phase, RunState},
+        theme,
+        units::count,
+        worker::Facts,
+    },
+    model::hub::name::short,
+    report::units::bytes,
 };
 
 /// What the window says about random weights, on top and above the text.
@@ -19,10 +23,13 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         ui.heading("kvlab");
         ui.separator();
         ui.strong(phase(run));
-        if let Phase::Loading { done, all } = run.phase
-            && all > 0
-        {
-            #[expect(clippy::cast_precision_loss, reason = "a model has a few hundred tensors")]
+        let (done, all) = match run.phase {
+            Phase::Downloading { done_bytes, all_bytes, .. } => (done_bytes, all_bytes),
+            Phase::Loading { done, all } => (done as u64, all as u64),
+            _ => (0, 0),
+        };
+        if all > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a bar of 120 points shows it")]
             let share = done as f32 / all as f32;
             ui.add(ProgressBar::new(share).desired_width(120.0));
         }
@@ -67,6 +74,9 @@ pub fn phase(run: &RunState) -> String {
     let tokens = format!("{} of {} tokens", run.progress(), run.tokens);
     match run.phase {
         Phase::Empty => "ready".into(),
+        Phase::Downloading { file, done_bytes, all_bytes } => {
+            format!("downloading {file}: {} of {}", bytes(done_bytes), bytes(all_bytes))
+        }
         Phase::Loading { all: 0, .. } => "starting".into(),
         Phase::Loading { done, all } => format!("loading the model: {done} of {all} tensors"),
         Phase::Running => format!("running: {tokens}"),
@@ -93,6 +103,7 @@ fn theme_button(ui: &mut Ui) {
 
 fn describe(facts: &Facts) -> String {
     let Facts { model, device, threads, .. } = facts;
+    let model = short(model);
     let shape = facts.shape.map_or_else(String::new, |shape| {
         format!(": {} layers of {}, context {}", shape.n_layer, shape.n_embd, shape.n_positions)
     });
@@ -116,6 +127,10 @@ fn details(facts: &Facts) -> String {
     );
     if let Some(note) = &facts.device_note {
         text.push_str("\nno CUDA: ");
+        text.push_str(note);
+    }
+    if let Some(note) = &facts.model_note {
+        text.push('\n');
         text.push_str(note);
     }
     text
