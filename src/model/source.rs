@@ -1,6 +1,7 @@
 //! Where a model comes from: embedded, a folder, or a shape with random weights.
 
 use std::{
+    collections::HashMap,
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use crate::measure::machine::available_memory_bytes;
 
@@ -147,15 +148,34 @@ impl ModelSource {
         cancel: &AtomicBool,
     ) -> Result<LoadedModel, ModelError> {
         let config = self.config()?;
+        let (mut weights, tokenizer, hash) = self.open(&config)?;
+        let model = Gpt2::load(config, &mut weights, device, progress, cancel)?;
+        Ok(LoadedModel { source: self.clone(), model, tokenizer, hash })
+    }
+
+    /// The weights alone, f32, under the names of [`Config::tensors`]: for a forward pass that is not [`Gpt2`]'s, as
+    /// the labs write one.
+    ///
+    /// # Errors
+    /// Those of [`Self::load`].
+    pub fn tensors(&self, device: &Device) -> Result<HashMap<String, Tensor>, ModelError> {
+        let config = self.config()?;
+        let (mut weights, ..) = self.open(&config)?;
+        let tensors = config.tensors().into_iter();
+        tensors.map(|(name, shape)| weights.tensor(&name, &shape, device).map(|tensor| (name, tensor))).collect()
+    }
+
+    /// The checked weights, of which no tensor is read yet, the tokenizer and the hash.
+    fn open(&self, config: &Config) -> Result<(Weights, Option<Tokenizer>, String), ModelError> {
         let needed_bytes = config.n_params() * size_of::<f32>() as u64;
         if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
             return Err(ModelError::TooLarge { needed_bytes, available_bytes });
         }
-        let (mut weights, tokenizer, hash) = match self {
+        Ok(match self {
             Self::Story => {
                 let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));
                 let mut file = SafetensorsFile::new(reader)?;
-                file.check(&config)?;
+                file.check(config)?;
                 let hash = file.sha256()?;
                 (Weights::File(file), Some(Tokenizer::from_json(STORY_TOKENIZER)?), hash)
             }
@@ -163,16 +183,14 @@ impl ModelSource {
                 let path = folder.join("model.safetensors");
                 let bad = |e: ModelError| ModelError::BadFile { path: path.clone(), reason: e.to_string() };
                 let mut file = SafetensorsFile::open(&path)?.boxed();
-                file.check(&config).map_err(bad)?; // before the hash, which reads everything
+                file.check(config).map_err(bad)?; // before the hash, which reads everything
                 let hash = file.sha256().map_err(bad)?;
                 (Weights::File(file), folder_tokenizer(folder)?, hash)
             }
             Self::Shape { .. } => {
                 (Weights::Random { seed: SHAPE_SEED }, Some(Tokenizer::Bytes), format!("{self}, seed {SHAPE_SEED}"))
             }
-        };
-        let model = Gpt2::load(config, &mut weights, device, progress, cancel)?;
-        Ok(LoadedModel { source: self.clone(), model, tokenizer, hash })
+        })
     }
 }
 
@@ -232,6 +250,10 @@ mod tests {
         assert_eq!(loaded.hash.len(), 64);
         let cancelled = ModelSource::Story.load(&Device::Cpu, &mut |_, _| {}, &AtomicBool::new(true));
         assert!(matches!(cancelled, Err(ModelError::Cancelled)));
+        let config = loaded.model.config();
+        let tensors = ModelSource::Story.tensors(&Device::Cpu).expect("embedded");
+        assert_eq!(tensors.len(), config.tensors().len());
+        assert!(config.tensors().iter().all(|(name, shape)| tensors[name].dims() == shape.as_slice()));
         assert!(STORY_CONFIG.len() + STORY_TOKENIZER.len() + STORY_WEIGHTS.len() <= 16 << 20, "over 16 MB");
     }
 }

@@ -77,21 +77,40 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
     Ok(written)
 }
 
+/// Latency curves of any origin as one SVG: for each its label and the seconds of the tokens 1, 2, 3, ... (token 0 is
+/// prefill's). The axis is linear, so that the area under a curve is the time of the whole run.
+///
+/// # Errors
+/// [`WriteError`]
+pub fn write_latency_svg(path: &Path, title: &str, curves: &[(String, Vec<f64>)]) -> Result<(), WriteError> {
+    let series = curves.iter().enumerate().map(|(i, (label, inter_token_secs))| {
+        let points = (1..).zip(inter_token_secs).map(|(token, secs)| (token, secs * 1e3)).collect();
+        one_of((i, curves.len()), label.clone(), Stroke::Full, points)
+    });
+    let picture = Picture { title, y: "milliseconds", may_be_log: false, series: series.collect() };
+    write(path, &picture, false)
+}
+
 fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
     lanes
         .iter()
         .enumerate()
         .map(|(i, lane)| {
-            let (_, [r, g, b]) = colours::lane(i);
             let step = |r: &StepRecord| u32::try_from(r.step).unwrap_or(u32::MAX);
             let points = lane.records.iter().filter_map(|r| Some((step(r), y(r)?))).collect();
-            // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
-            // as no more than four do).
-            let later = u32::try_from(lanes.len() - 1 - i).unwrap_or(0);
-            let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
-            Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, stroke, points }
+            one_of((i, lanes.len()), lane.lane.clone(), stroke, points)
         })
         .collect()
+}
+
+/// The `i`-th of `n` lines.
+fn one_of((i, n): (usize, usize), label: String, stroke: Stroke, points: Vec<(u32, f64)>) -> Series {
+    let (_, [r, g, b]) = colours::lane(i);
+    // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
+    // as no more than four do).
+    let later = u32::try_from(n - 1 - i).unwrap_or(0);
+    let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
+    Series { label, colour: RGBColor(r, g, b), width, stroke, points }
 }
 
 fn mebibytes(bytes: u64) -> f64 {
