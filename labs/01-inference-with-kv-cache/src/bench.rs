@@ -99,7 +99,7 @@ pub fn bench<L: Lab>(
                     sample.tokens.len()
                 ),
                 Err(Caught::Todo(text)) => {
-                    writeln!(out, "{} is left out, not written yet: {text}", lane.label)?;
+                    writeln!(out, "no curve \"{}\": not written yet: {text}", lane.label)?;
                     left_out.push(lane.label);
                 }
                 Err(Caught::Panic(text)) => bail!("{}: the code panicked: {text}; `check` says more", lane.label),
