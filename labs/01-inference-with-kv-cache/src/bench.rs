@@ -84,6 +84,18 @@ pub fn bench<L: Lab>(
         lane("kvlab contiguous", Box::new(|| kvlab_run(reference, prompt, tokens))),
     ];
     writeln!(out, "{tokens} tokens after a prompt of {}, {rounds} round(s) ...", prompt.len())?;
+    measure(&mut lanes, options, out)?;
+
+    let title = format!("Latency of each token, story model: prompt of {}, median of {rounds} round(s)", prompt.len());
+    let curves: Vec<_> = lanes.iter().map(|lane| (lane.label.to_owned(), lane.inter_token_secs())).collect();
+    write_latency_svg(svg, &title, &curves)?; // before anything is printed: a closed pipe costs no figure
+    print_table(&lanes, out)?;
+    writeln!(out, "\nThe curves are in {}; a browser shows it.", svg.display())?;
+    Ok(())
+}
+
+/// Runs every lane whole, once a round. A lane that is not written yet goes.
+fn measure(lanes: &mut Vec<Lane<'_>>, Options { tokens, rounds }: Options, out: &mut dyn Write) -> Result<()> {
     for round in 0..rounds {
         let mut left_out = vec![];
         for i in 0..lanes.len() {
@@ -91,7 +103,7 @@ pub fn bench<L: Lab>(
             let lane = &mut lanes[i];
             match caught(|| (lane.run)()) {
                 Ok(sample) if sample.times.len() == tokens && sample.tokens.len() == tokens => {
-                    lane.samples.push(sample)
+                    lane.samples.push(sample);
                 }
                 Ok(sample) => bail!(
                     "{}: {tokens} tokens were asked for and {} came; `check` says more",
@@ -109,12 +121,6 @@ pub fn bench<L: Lab>(
         lanes.retain(|lane| !left_out.contains(&lane.label));
         ensure!(lanes.len() > 1, "there is nothing of yours to measure yet; tasks 1 and 2 make the first curve");
     }
-    print_table(&lanes, out)?;
-
-    let title = format!("Latency of each token, story model: prompt of {}, median of {rounds} round(s)", prompt.len());
-    let curves: Vec<_> = lanes.iter().map(|lane| (lane.label.to_owned(), lane.inter_token_secs())).collect();
-    write_latency_svg(svg, &title, &curves)?;
-    writeln!(out, "\nThe curves are in {}; a browser shows it.", svg.display())?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 //! - [`exercise`]: **your file**
 //! - [`contract`]: the functions every variant of the exercise has
 //! - [`checks`]: named checks, in the order of the tasks
-//! - [`bench`]: token-by-token latency of the two loops, as a table and an SVG
+//! - [`mod@bench`]: token-by-token latency of the two loops, as a table and an SVG
 //! - [`solution`]: one way to do it
 //! - [`wrong`]: mistakes people make, each caught by a check
 

@@ -130,21 +130,27 @@ fn first_difference(a: &[Vec<Vec<f32>>], b: &[Vec<Vec<f32>>]) -> Option<(usize, 
 
 /// Attention by its definition, one number after the other in f64: `q` `[H, T, D]`, `k` and `v` `[H, past + T, D]`.
 fn plain(rule: Rule, q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Vec<Vec<Vec<f32>>>> {
-    let (n_new, n_keys) = (q.dim(1)?, k.dim(1)?);
+    let (n_head, n_new, head_dim) = q.dims3()?;
+    let n_keys = k.dim(1)?;
     let past = n_keys - n_new;
+    let scale = if rule.scaled { (head_dim as f64).sqrt() } else { 1.0 };
     let [q, k, v] = [q.to_vec3::<f32>()?, k.to_vec3::<f32>()?, v.to_vec3::<f32>()?];
-    let head = |(q, (k, v)): (&Vec<Vec<f32>>, (&Vec<Vec<f32>>, &Vec<Vec<f32>>))| {
-        let row = |(i, q): (usize, &Vec<f32>)| {
-            let seen: Vec<usize> = (0..n_keys).filter(|j| (rule.sees)(i, *j, past)).collect();
-            let scale = if rule.scaled { (q.len() as f64).sqrt() } else { 1.0 };
-            let dot = |k: &[f32]| q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>();
-            let weights: Vec<f64> = seen.iter().map(|j| (dot(&k[*j]) / scale).exp()).collect();
+    let mut out = vec![vec![vec![0.0; head_dim]; n_new]; n_head];
+    for head in 0..n_head {
+        for row in 0..n_new {
+            let dot =
+                |key: &[f32]| q[head][row].iter().zip(key).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>();
+            let weight =
+                |key: usize| if (rule.sees)(row, key, past) { (dot(&k[head][key]) / scale).exp() } else { 0.0 };
+            let weights: Vec<f64> = (0..n_keys).map(weight).collect();
             let sum: f64 = weights.iter().sum();
-            let value = |d: usize| seen.iter().zip(&weights).map(|(j, w)| w / sum * f64::from(v[*j][d])).sum::<f64>();
-            #[expect(clippy::cast_possible_truncation, reason = "numbers of size 1, compared as f32")]
-            (0..q.len()).map(|d| value(d) as f32).collect()
-        };
-        q.iter().enumerate().map(row).collect()
-    };
-    Ok(q.iter().zip(k.iter().zip(&v)).map(head).collect())
+            for (d, out) in out[head][row].iter_mut().enumerate() {
+                let value: f64 = weights.iter().zip(&v[head]).map(|(w, v)| w / sum * f64::from(v[d])).sum();
+                #[expect(clippy::cast_possible_truncation, reason = "numbers of size 1, compared as f32")]
+                let value = value as f32;
+                *out = value;
+            }
+        }
+    }
+    Ok(out)
 }

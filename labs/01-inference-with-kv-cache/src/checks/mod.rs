@@ -108,7 +108,8 @@ impl Report {
         if self.passed() {
             writeln!(out, "\nAll {} checks pass. Now measure it: bench --out latency.svg", self.results.len())?;
         } else if self.waiting > 0 {
-            writeln!(out, "{} more checks wait behind this task.", self.waiting)?;
+            let wait = if self.waiting == 1 { "check waits" } else { "checks wait" };
+            writeln!(out, "{} more {wait} behind this task.", self.waiting)?;
         }
         Ok(())
     }
