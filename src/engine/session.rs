@@ -126,7 +126,7 @@ impl Session {
     }
 
     /// Brings what the next decoded token reads back into the processor's caches, by running it untimed and forgetting it
-    /// ([`rehearse`] says how often). It does nothing for a lane without a cache, for a model beyond any cache, and
+    /// (`rehearsal.rs` says how often). It does nothing for a lane without a cache, for a model beyond any cache, and
     /// on other devices than the CPU.
     ///
     /// # Errors
