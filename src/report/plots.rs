@@ -245,4 +245,17 @@ mod tests {
     fn labels_are_short() {
         assert_eq!([0.001, 0.1, 1.0, 100.0, 2.5].map(short), ["0.001", "0.1", "1", "100", "2.5"]);
     }
+
+    #[test]
+    fn curves_that_would_lie_on_the_axis_are_drawn_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.svg");
+        let drawn = |low_secs: f64| {
+            let curves = [("high".to_owned(), vec![0.1; 4]), ("low".to_owned(), vec![low_secs; 4])];
+            write_latency_svg(&path, "title", &curves).expect("written");
+            std::fs::read_to_string(&path).expect("there")
+        };
+        assert!(drawn(0.05).contains("height=\"540\"") && !drawn(0.05).contains("enlarged"));
+        assert!(drawn(0.001).contains("height=\"810\"") && drawn(0.001).contains("enlarged"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Token-by-token latency of the two loops, beside kvlab's own engine.
 //!
-//! Each loop runs whole, as it would in use, and the loops take turns, in another order each round: what disturbs the machine for a
-//! while disturbs all of them. Of a token's times in the rounds the median counts.
+//! Each loop runs whole, as it would in use, and the loops take turns, in another order each round. Every round makes the
+//! same tokens, and what else the machine does only ever adds time: of a token's times the shortest counts.
 
 use std::{
     io::Write,
@@ -86,7 +86,7 @@ pub fn bench<L: Lab>(
     writeln!(out, "{tokens} tokens after a prompt of {}, {rounds} round(s) ...", prompt.len())?;
     measure(&mut lanes, options, out)?;
 
-    let title = format!("Latency of each token, story model: prompt of {}, median of {rounds} round(s)", prompt.len());
+    let title = format!("Latency of each token, story model: prompt of {}, best of {rounds} round(s)", prompt.len());
     let curves: Vec<_> = lanes.iter().map(|lane| (lane.label.to_owned(), lane.inter_token_secs())).collect();
     write_latency_svg(svg, &title, &curves)?; // before anything is printed: a closed pipe costs no figure
     print_table(&lanes, out)?;
@@ -139,11 +139,10 @@ fn kvlab_run(reference: &Reference, prompt: &[u32], n_new: usize) -> Result<Samp
 }
 
 impl Lane<'_> {
-    /// The median over the rounds, for the prefill and each later token.
+    /// The shortest time over the rounds, for the prefill and each later token.
     fn secs(&self) -> Vec<f64> {
         let n = self.samples.first().map_or(0, |sample| sample.times.len());
-        let of_token = |i: usize| self.samples.iter().map(|s| s.times[i].as_secs_f64()).collect::<Vec<_>>();
-        (0..n).filter_map(|i| median(&of_token(i))).collect()
+        (0..n).filter_map(|i| self.samples.iter().map(|s| s.times[i]).min()).map(|time| time.as_secs_f64()).collect()
     }
 
     fn inter_token_secs(&self) -> Vec<f64> {
@@ -175,10 +174,12 @@ fn print_table(lanes: &[Lane<'_>], out: &mut dyn Write) -> Result<()> {
     }
     writeln!(
         out,
-        "\nTTFT   time to first token: the prompt and the first pick\n\
+        "\nThe shortest time of each token in {} round(s).\n\
+         TTFT   time to first token: the prompt and the first pick\n\
          first, last   median ITL (inter-token latency: one later token, its pass and its pick) of so many tokens\n\
          ratio  last / first: what a longer text costs a token\n\
-         all    the whole run        rows  tokens that went through the model"
+         all    the whole run        rows  tokens that went through the model",
+        lanes[0].samples.len()
     )?;
     let tokens = |lane: &Lane<'_>| lane.samples[0].tokens.clone();
     if let Some(other) = lanes.iter().find(|lane| tokens(lane) != tokens(&lanes[lanes.len() - 1])) {

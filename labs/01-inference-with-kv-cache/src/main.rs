@@ -46,7 +46,7 @@ struct Bench {
     /// New tokens of each loop.
     #[arg(long, default_value_t = 300)]
     tokens: usize,
-    /// Runs of each loop; the median of a token's times counts.
+    /// Runs of each loop; the shortest of a token's times counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// The figure.

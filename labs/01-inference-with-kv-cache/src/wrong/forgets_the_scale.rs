@@ -1,4 +1,4 @@
-//! WRONG: scores are not divided by sqrt(D). The text looks almost right, and that is what makes it hard to find.
+//! WRONG: scores are not divided by sqrt(D). Facts still come out right, and stories wander: hard to see.
 //! Caught by `attention_matches_the_definition`.
 
 use anyhow::Result;
