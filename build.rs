@@ -9,12 +9,20 @@ fn main() {
     for source in ["src", "assets", "Cargo.toml", "Cargo.lock", "build.rs"] {
         println!("cargo:rerun-if-changed={source}");
     }
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
-    let commit = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=10"]).output();
-    if let Ok(output) = commit
-        && output.status.success()
-    {
-        println!("cargo:rustc-env=KVLAB_COMMIT={}", String::from_utf8_lossy(&output.stdout).trim());
+    // Asked of git: a worktree keeps them elsewhere, and a file that does not exist (no repository at all) would make
+    // every build run this again and compile kvlab anew.
+    for file in ["HEAD", "index"] {
+        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
     }
+    if let Some(commit) = git(&["describe", "--always", "--dirty", "--abbrev=10"]) {
+        println!("cargo:rustc-env=KVLAB_COMMIT={commit}");
+    }
+}
+
+/// What git says; `None` without git or a repository.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

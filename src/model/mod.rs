@@ -11,7 +11,7 @@ pub mod weights;
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
 pub use hub::{HubConfig, HubError};
-pub use source::{LoadedModel, ModelSource, Progress};
+pub use source::{LoadedModel, ModelSource, Progress, story_tensors};
 pub use tokenizer::{TextStream, Tokenizer};
 
 use std::path::PathBuf;

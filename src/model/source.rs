@@ -1,6 +1,7 @@
 //! Where a model comes from: embedded, a folder, the Hugging Face hub, or a shape with random weights.
 
 use std::{
+    collections::HashMap,
     fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use crate::measure::machine::available_memory_bytes;
 
@@ -202,11 +203,8 @@ impl ModelSource {
                 (Weights::Random { seed: SHAPE_SEED }, Some(Tokenizer::Bytes), format!("{self}, seed {SHAPE_SEED}"))
             }
             None => {
-                let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));
-                let mut file = SafetensorsFile::new(reader)?;
-                file.check(&config)?;
-                let hash = file.sha256()?;
-                (Weights::File(file), Some(Tokenizer::from_json(STORY_TOKENIZER)?), hash)
+                let (weights, hash) = open_story(&config)?;
+                (weights, Some(Tokenizer::from_json(STORY_TOKENIZER)?), hash)
             }
         };
         if let (Self::Hub { .. }, Some(folder)) = (self, &folder) {
@@ -216,6 +214,27 @@ impl ModelSource {
         let model = Gpt2::load(config, &mut weights, device, &mut tensors, cancel)?;
         Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash })
     }
+}
+
+/// The weights of the embedded model alone, f32, under the names of [`Config::tensors`]: for a forward pass that is not
+/// [`Gpt2`]'s, as the labs write one.
+///
+/// # Errors
+/// Those of [`ModelSource::load`].
+pub fn story_tensors(device: &Device) -> Result<HashMap<String, Tensor>, ModelError> {
+    let config = ModelSource::Story.config()?;
+    let (mut weights, _) = open_story(&config)?;
+    let tensors = config.tensors().into_iter();
+    tensors.map(|(name, shape)| weights.tensor(&name, &shape, device).map(|tensor| (name, tensor))).collect()
+}
+
+/// The embedded weights, checked and not yet read, and their hash.
+fn open_story(config: &Config) -> Result<(Weights, String), ModelError> {
+    let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));
+    let mut file = SafetensorsFile::new(reader)?;
+    file.check(config)?;
+    let hash = file.sha256()?;
+    Ok((Weights::File(file), hash))
 }
 
 /// Refuses a model whose weights would not fit into memory.
@@ -330,6 +349,10 @@ mod tests {
         assert_eq!(loaded.hash.len(), 64);
         let cancelled = ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &AtomicBool::new(true));
         assert!(matches!(cancelled, Err(ModelError::Cancelled)));
+        let config = loaded.model.config();
+        let tensors = story_tensors(&Device::Cpu).expect("embedded");
+        assert_eq!(tensors.len(), config.tensors().len());
+        assert!(config.tensors().iter().all(|(name, shape)| tensors[name].dims() == shape.as_slice()));
         assert!(STORY_CONFIG.len() + STORY_TOKENIZER.len() + STORY_WEIGHTS.len() <= 16 << 20, "over 16 MB");
     }
 }

@@ -9,9 +9,15 @@ use super::{
     files::{WriteError, write_whole},
     summary::LaneResult,
 };
-use crate::engine::{Phase, StepRecord};
+use crate::{
+    engine::{Phase, StepRecord},
+    measure::stats::median,
+};
 
 const SIZE: (u32, u32) = (960, 540);
+const TITLE_HEIGHT: u32 = 44;
+/// Added to the height for each panel after the first.
+const PANEL_HEIGHT: u32 = 270;
 /// The legend has a column of its own, so that it never covers a line.
 const LEGEND_WIDTH: u32 = 180;
 /// Figures that lie further apart than this are drawn on a logarithmic axis.
@@ -67,14 +73,39 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
     };
 
     let mut written = vec![];
-    for (name, picture) in [("latency", &latency), ("memory", &memory)] {
+    for (name, picture) in [("latency", latency), ("memory", memory)] {
+        let panels = [picture];
         for extension in ["svg", "png"] {
             let file = format!("{name}.{extension}");
-            write(&folder.join(&file), picture, extension == "png")?;
+            write(&folder.join(&file), &panels, extension == "png")?;
             written.push(file);
         }
     }
     Ok(written)
+}
+
+/// Latency curves of any origin as one SVG: for each its label and the seconds of the tokens 1, 2, 3, ... (token 0 is
+/// prefill's). The axes are linear, so that the area under a curve is the time of the whole run; curves that would lie on
+/// the axis are drawn once more, enlarged, underneath.
+///
+/// # Errors
+/// [`WriteError`]
+pub fn write_latency_svg(path: &Path, title: &str, curves: &[(String, Vec<f64>)]) -> Result<(), WriteError> {
+    let typical = |i: usize| median(&curves[i].1).unwrap_or(0.0);
+    let highest = (0..curves.len()).map(typical).fold(0.0, f64::max);
+    let panel = |y, shown: &dyn Fn(usize) -> bool| {
+        let series = curves.iter().enumerate().filter(|(i, _)| shown(*i)).map(|(i, (label, inter_token_secs))| {
+            let points = (1..).zip(inter_token_secs).map(|(token, secs)| (token, secs * 1e3)).collect();
+            one_of((i, curves.len()), label.clone(), Stroke::Full, points)
+        });
+        Picture { title, y, may_be_log: false, series: series.collect() }
+    };
+    let mut panels = vec![panel("milliseconds", &|_| true)];
+    let low = |i: usize| typical(i) * LOG_FROM < highest;
+    if (0..curves.len()).any(low) {
+        panels.push(panel("milliseconds, enlarged", &low));
+    }
+    write(path, &panels, false)
 }
 
 fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
@@ -82,16 +113,21 @@ fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Optio
         .iter()
         .enumerate()
         .map(|(i, lane)| {
-            let (_, [r, g, b]) = colours::lane(i);
             let step = |r: &StepRecord| u32::try_from(r.step).unwrap_or(u32::MAX);
             let points = lane.records.iter().filter_map(|r| Some((step(r), y(r)?))).collect();
-            // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
-            // as no more than four do).
-            let later = u32::try_from(lanes.len() - 1 - i).unwrap_or(0);
-            let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
-            Series { label: lane.lane.clone(), colour: RGBColor(r, g, b), width, stroke, points }
+            one_of((i, lanes.len()), lane.lane.clone(), stroke, points)
         })
         .collect()
+}
+
+/// The `i`-th of `n` lines.
+fn one_of((i, n): (usize, usize), label: String, stroke: Stroke, points: Vec<(u32, f64)>) -> Series {
+    let (_, [r, g, b]) = colours::lane(i);
+    // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
+    // as no more than four do).
+    let later = u32::try_from(n - 1 - i).unwrap_or(0);
+    let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
+    Series { label, colour: RGBColor(r, g, b), width, stroke, points }
 }
 
 fn mebibytes(bytes: u64) -> f64 {
@@ -100,22 +136,25 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes / f64::from(1 << 20)
 }
 
-fn write(path: &Path, picture: &Picture<'_>, png: bool) -> Result<(), WriteError> {
+/// `panels` one under the other, with the title and the legend of the first.
+fn write(path: &Path, panels: &[Picture<'_>], png: bool) -> Result<(), WriteError> {
     let error = |e: &dyn std::fmt::Display| WriteError::new(path, e);
     FONT.call_once(|| {
         let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });
+    let more = u32::try_from(panels.len().saturating_sub(1)).unwrap_or(0);
+    let size = (SIZE.0, SIZE.1 + more * PANEL_HEIGHT);
     if png {
         // plotters writes PNG only to a path: let it write beside the target, then rename.
         let folder = path.parent().unwrap_or(Path::new("."));
         let folder = tempfile::tempdir_in(folder).map_err(|e| error(&e))?;
         let file = folder.path().join("plot.png");
-        draw(&BitMapBackend::new(&file, SIZE).into_drawing_area(), picture).map_err(|e| error(&e))?;
+        draw(&BitMapBackend::new(&file, size).into_drawing_area(), panels).map_err(|e| error(&e))?;
         let bytes = std::fs::read(&file).map_err(|e| error(&e))?;
         write_whole(path, &bytes)
     } else {
         let mut svg = String::new();
-        draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), picture).map_err(|e| error(&e))?;
+        draw(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), panels).map_err(|e| error(&e))?;
         write_whole(path, svg.as_bytes())
     }
 }
@@ -125,13 +164,20 @@ static FONT: Once = Once::new();
 
 type DrawResult<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
 
-fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Picture<'_>) -> DrawResult<B> {
+fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panels: &[Picture<'_>]) -> DrawResult<B> {
+    let Some(first) = panels.first() else { return Ok(()) };
     area.fill(&WHITE)?;
-    let (title, rest) = area.split_vertically(44);
-    title.draw(&Text::new(picture.title.to_owned(), (14, 14), ("sans-serif", 22)))?;
-    let (plot, legend) = rest.split_horizontally(SIZE.0 - LEGEND_WIDTH);
-    draw_legend(&legend, picture)?;
+    let (title, rest) = area.split_vertically(TITLE_HEIGHT);
+    title.draw(&Text::new(first.title.to_owned(), (14, 14), ("sans-serif", 22)))?;
+    let (plots, legend) = rest.split_horizontally(SIZE.0 - LEGEND_WIDTH);
+    draw_legend(&legend, first)?;
+    for (plot, picture) in plots.split_evenly((panels.len(), 1)).iter().zip(panels) {
+        draw_panel(plot, picture)?;
+    }
+    area.present()
+}
 
+fn draw_panel<B: DrawingBackend>(plot: &DrawingArea<B, Shift>, picture: &Picture<'_>) -> DrawResult<B> {
     let points = || picture.series.iter().flat_map(|s| &s.points);
     let last = points().map(|p| p.0).fold(1, u32::max);
     let high = points().map(|p| p.1).fold(0.0, f64::max);
@@ -146,7 +192,7 @@ fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Picture<'_>) 
     } else {
         (0.0..if high > 0.0 { high * 1.1 } else { 1.0 }, 8)
     };
-    let mut chart = ChartBuilder::on(&plot)
+    let mut chart = ChartBuilder::on(plot)
         .margin(14)
         .margin_top(0)
         .x_label_area_size(44)
@@ -170,7 +216,7 @@ fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Picture<'_>) 
             Stroke::Full | Stroke::Thin => chart.draw_series(LineSeries::new(points, style))?,
         };
     }
-    area.present()
+    Ok(())
 }
 
 /// A line and a name for each lane.
@@ -198,5 +244,18 @@ mod tests {
     #[test]
     fn labels_are_short() {
         assert_eq!([0.001, 0.1, 1.0, 100.0, 2.5].map(short), ["0.001", "0.1", "1", "100", "2.5"]);
+    }
+
+    #[test]
+    fn curves_that_would_lie_on_the_axis_are_drawn_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("a.svg");
+        let drawn = |low_secs: f64| {
+            let curves = [("high".to_owned(), vec![0.1; 4]), ("low".to_owned(), vec![low_secs; 4])];
+            write_latency_svg(&path, "title", &curves).expect("written");
+            std::fs::read_to_string(&path).expect("there")
+        };
+        assert!(drawn(0.05).contains("height=\"540\"") && !drawn(0.05).contains("enlarged"));
+        assert!(drawn(0.001).contains("height=\"810\"") && drawn(0.001).contains("enlarged"));
     }
 }

@@ -1,0 +1,123 @@
+//! The lab keeps its promises: the solution passes, every planted mistake fails the check that is named for it, and the
+//! exercise as it is shipped is red for the stated reason.
+
+use lab01::{
+    bench::{Options, bench},
+    checks::{self, Reference, Verdict},
+    contract::{Exercise, Solution},
+    given::Model,
+    wrong::WRONG,
+};
+
+fn reference() -> (Reference, Model) {
+    (Reference::new().expect("embedded"), Model::story().expect("embedded"))
+}
+
+fn printed(report: &checks::Report) -> String {
+    let mut text = vec![];
+    report.print(&mut text).expect("printed");
+    String::from_utf8(text).expect("utf8")
+}
+
+#[test]
+fn the_solution_passes_every_check() {
+    let (reference, model) = reference();
+    let report = checks::run::<Solution>(&reference, &model);
+    assert!(report.passed(), "{}", printed(&report));
+    assert_eq!(report.results.len(), checks::all::<Solution>().len());
+}
+
+#[test]
+fn every_planted_mistake_fails_its_named_check_and_passes_those_before_its_task() {
+    let (reference, model) = reference();
+    for wrong in WRONG {
+        let report = (wrong.check)(&reference, &model);
+        let text = printed(&report);
+        let (first, verdict) =
+            report.results.iter().find(|(_, verdict)| *verdict != Verdict::Passed).expect("a mistake is found");
+        assert_eq!(first.name, wrong.caught_by, "{}:\n{text}", wrong.name);
+        let Verdict::Failed(why) = verdict else { panic!("{}: {text}", wrong.name) };
+        assert!(why.len() > 40 && !why.contains("returned an error"), "{}: {why}", wrong.name);
+    }
+}
+
+#[test]
+fn every_planted_mistake_says_so_in_its_first_lines() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wrong");
+    let n_files = std::fs::read_dir(&folder).expect("folder").count();
+    assert_eq!(n_files, WRONG.len() + 1, "a file is not in the list");
+    for wrong in WRONG {
+        let text = std::fs::read_to_string(folder.join(format!("{}.rs", wrong.name))).expect(wrong.name);
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        assert!(head[0].starts_with("//! WRONG: "), "{}", wrong.name);
+        assert!(head.concat().contains(&format!("`{}`", wrong.caught_by)), "{}", wrong.name);
+    }
+}
+
+/// Says whether nobody has worked on the exercise. Who has, keeps a green `cargo test --workspace`.
+#[expect(clippy::print_stderr, reason = "says why a test has nothing to test")]
+fn untouched() -> bool {
+    const TODOS: usize = 8;
+    let found = include_str!("../src/exercise.rs").matches("todo!(").count();
+    if found != TODOS {
+        eprintln!("src/exercise.rs has {found} of its {TODOS} todos: somebody works on it, nothing is tested here");
+    }
+    found == TODOS
+}
+
+#[test]
+fn an_untouched_exercise_is_red_for_the_stated_reason() {
+    if !untouched() {
+        return;
+    }
+    let (reference, model) = reference();
+    let report = checks::run::<Exercise>(&reference, &model);
+    assert_eq!(report.results.len(), 1);
+    assert!(
+        matches!(&report.results[0].1, Verdict::NotWritten(text) if text.starts_with("task 1, attention: softmax("))
+    );
+    let text = printed(&report);
+    for says in ["not written yet: task 1, attention", "This is expected: your work starts here", "12 more checks wait"]
+    {
+        assert!(text.contains(says), "{text}");
+    }
+    assert!(include_str!("../README.md").contains(&text), "the README shows another first run than this:\n{text}");
+}
+
+#[test]
+fn bench_draws_a_curve_for_each_loop() {
+    let (reference, model) = reference();
+    let folder = tempfile::tempdir().expect("folder");
+    let svg = folder.path().join("latency.svg");
+    let mut out = vec![];
+    bench::<Solution>(&reference, &model, Options { tokens: 8, rounds: 2 }, &svg, &mut out).expect("measured");
+    let (out, svg) = (String::from_utf8(out).expect("utf8"), std::fs::read_to_string(&svg).expect("written"));
+    // The two loops and kvlab's line, each in its own colour (see report::colours).
+    for (lane, label) in ["without cache", "with cache", "kvlab contiguous"].into_iter().enumerate() {
+        let (_, [r, g, b]) = kvlab::report::colours::lane(lane);
+        let colour = format!("stroke=\"#{r:02X}{g:02X}{b:02X}\"");
+        assert!(svg.lines().any(|line| line.starts_with("<polyline") && line.contains(&colour)), "{label}: {svg}");
+        assert!(svg.contains(label) && out.contains(label), "{out}");
+    }
+    assert!(!out.contains("other tokens than kvlab"), "{out}");
+}
+
+#[test]
+fn bench_refuses_what_it_cannot_measure() {
+    let (reference, model) = reference();
+    let svg = std::path::Path::new("never-written.svg");
+    let refuse = |tokens, rounds| {
+        bench::<Solution>(&reference, &model, Options { tokens, rounds }, svg, &mut vec![])
+            .expect_err("refused")
+            .to_string()
+    };
+    assert!(refuse(2, 1).contains("--tokens is 2"));
+    assert!(refuse(1024, 1).contains("--tokens is 1024"));
+    assert!(refuse(8, 0).contains("--rounds is 0"));
+    if untouched() {
+        let options = Options { tokens: 8, rounds: 1 };
+        let nothing = bench::<Exercise>(&reference, &model, options, svg, &mut vec![]).expect_err("nothing written");
+        assert!(nothing.to_string().contains("tasks 1 and 2"), "{nothing}");
+    }
+    assert!(!svg.exists());
+}
