@@ -7,6 +7,7 @@
 mod decimate;
 mod engine_thread;
 pub mod form;
+pub mod frame_times;
 pub mod panels;
 mod picture;
 pub mod raster;
@@ -26,6 +27,7 @@ use crate::{
 };
 
 use form::{Form, Optional};
+use frame_times::FrameTimes;
 use replay::Replay;
 pub use window::{App, Pane};
 
@@ -47,6 +49,8 @@ pub struct Options {
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
     pub screenshot: Option<PathBuf>,
+    /// Takes the time of each frame.
+    pub frame_times: Option<FrameTimes>,
 }
 
 impl Default for Options {
@@ -62,6 +66,7 @@ impl Default for Options {
             offline: false,
             autorun: false,
             screenshot: None,
+            frame_times: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
 use super::{
     Options,
     form::Form,
+    frame_times::FrameTimes,
     panels::{self, attention, blocks, controls::Action, latency, memory, replay::ReplayAction, summary, text},
     replay::Replay,
     screenshot::{Outcome, Screenshot},
@@ -89,6 +90,7 @@ pub struct App {
     last_frame: Instant,
     next_run: u64,
     screenshot: Option<Screenshot>,
+    frame_times: Option<FrameTimes>,
 }
 
 impl App {
@@ -114,6 +116,7 @@ impl App {
             last_frame: Instant::now(),
             next_run: 1,
             screenshot: options.screenshot.clone().map(Screenshot::new),
+            frame_times: options.frame_times.clone(),
         };
         if let Some(replay) = &options.trace {
             app.show_replay(replay.clone());
@@ -415,7 +418,10 @@ impl eframe::App for App {
         }
     }
 
-    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        if let Some(times) = &mut self.frame_times {
+            times.push(frame.info().cpu_usage, self.run.phase == Phase::Running);
+        }
         self.show(ui);
         if self.has_settled()
             && let Some(screenshot) = &mut self.screenshot

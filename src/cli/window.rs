@@ -1,10 +1,10 @@
 //! `kvlab app`: the window.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 
-use crate::app::{self, replay::Replay};
+use crate::app::{self, frame_times::FrameTimes, replay::Replay};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -48,6 +48,9 @@ pub struct Args {
     /// Take the picture of a real window instead, and close it
     #[arg(long, requires = "screenshot")]
     in_window: bool,
+    /// Write the time of each frame of that window, and print percentiles
+    #[arg(long, value_name = "FILE.csv", requires = "in_window")]
+    frame_times: Option<PathBuf>,
 }
 
 /// # Errors
@@ -81,7 +84,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     options.autorun = options.trace.is_none();
     if args.in_window {
         options.screenshot = Some(picture.clone());
+        let times = FrameTimes::default();
+        options.frame_times = args.frame_times.is_some().then(|| times.clone());
         app::run(options)?;
+        if let Some(path) = &args.frame_times {
+            times.write_csv(path).with_context(|| format!("{} cannot be written", path.display()))?;
+            times.summarise(&mut io::stdout())?;
+        }
     } else {
         app::draw(&options, picture)?;
     }
