@@ -95,6 +95,11 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -
         if let Some(picture) = run.lanes.get(view.lane).and_then(|lane| lane.blocks.as_ref()).filter(|p| p.n_blocks > 0)
         {
             ui.label(RichText::new(counts(picture)).weak());
+            let copied = run.lanes.get(view.lane).and_then(|lane| lane.records.last()).map_or(0, |r| r.copied_bytes);
+            if copied > 0 {
+                let text = format!("{} copied on write", bytes(copied));
+                ui.label(RichText::new(text).color(theme::WARNING.on(ui.visuals())));
+            }
         }
     });
     fork
