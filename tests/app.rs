@@ -416,6 +416,20 @@ fn the_pane_can_be_opened_in_the_middle_of_a_run() {
 }
 
 #[test]
+fn a_lane_that_nobody_watched_is_not_shown_as_another() {
+    let mut window = window(&Options { pane: Pane::Attention, lanes: "none,contiguous,paged:16".into(), ..options() });
+    press(&mut window, "Run");
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    assert_eq!(window.query_all_by_label_contains("attention of layer").count(), 1);
+    window.get_by_role(Role::ComboBox).click();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::Button, "paged:16").click();
+    window.run_steps(3);
+    assert_eq!(window.query_all_by_label_contains("attention of layer").count(), 0);
+    window.get_by_label_contains("Nobody watched this lane");
+}
+
+#[test]
 fn a_fork_is_made_in_the_blocks_pane() {
     let mut window = window(&Options { pane: Pane::Blocks, lanes: "none,paged:16".into(), tokens: 40, ..options() });
     press(&mut window, "Step one token");

@@ -39,6 +39,11 @@ fn session(lane: &str, config: SessionConfig) -> Session {
     Session::new(golden_model(GOLDENS[0]), lane.parse().expect(lane), config).expect(lane)
 }
 
+/// All of a record that does not depend on the clock.
+fn costless(record: StepRecord) -> StepRecord {
+    StepRecord { forward_secs: 0.0, sample_secs: 0.0, total_secs: 0.0, ..record }
+}
+
 #[test]
 fn a_cancelled_step_changes_nothing_and_can_be_made_again() {
     let cancelled = AtomicBool::new(true);
@@ -151,8 +156,6 @@ fn a_rehearsal_leaves_no_trace_and_its_cancel_neither() {
             assert!(lane == "none" || cancelled.is_err_and(|error| error.is_cancelled()), "{lane}");
             let (rehearsed, record) =
                 (rehearsing.decode(&NEVER).expect("decode"), plain.decode(&NEVER).expect("decode"));
-            let costless =
-                |record: StepRecord| StepRecord { forward_secs: 0.0, sample_secs: 0.0, total_secs: 0.0, ..record };
             assert_eq!(costless(rehearsed), costless(record), "{lane}");
         }
     }
@@ -174,7 +177,7 @@ fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
                     config = (attention.n_layer, attention.n_head);
                     rows.extend(attention.rows);
                 }
-                LaneEvent::Token { record, .. } => records.push((record.token_id, record.copied_bytes)),
+                LaneEvent::Token { record, .. } => records.push(costless(record)),
                 _ => {}
             }
         }
@@ -206,7 +209,7 @@ fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
         let mut plain_records = vec![];
         while let Some(event) = plain.step(&NEVER).expect("step") {
             if let LaneEvent::Token { record, .. } = event {
-                plain_records.push((record.token_id, record.copied_bytes));
+                plain_records.push(costless(record));
             }
         }
         assert_eq!(records, plain_records, "{lane}: the same tokens, and no copy counted twice");
@@ -215,7 +218,7 @@ fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
 
 #[test]
 fn attention_that_is_asked_for_late_is_made_up_for() {
-    let run = |late: bool| -> Vec<Vec<u8>> {
+    let run = |late: bool| {
         let lanes = parse_lanes("paged:7").expect("lane");
         let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(6)).expect("experiment");
         let (mut rows, mut tokens) = (vec![], 0);
@@ -238,7 +241,7 @@ fn attention_that_is_asked_for_late_is_made_up_for() {
     };
     let (from_the_start, late) = (run(false), run(true));
     assert_eq!(from_the_start.len(), late.len());
-    for (a, b) in from_the_start.iter().flatten().zip(late.iter().flatten()) {
+    for (a, b) in from_the_start.iter().flat_map(|row| row.iter()).zip(late.iter().flat_map(|row| row.iter())) {
         assert!(a.abs_diff(*b) <= 1, "rounding at most: {a} {b}");
     }
 }
@@ -291,6 +294,95 @@ fn a_fork_shares_blocks_copies_on_write_and_leaves_its_lane_alone() {
         reference.decode(&NEVER).expect("decode");
     }
     assert_eq!(forked[1..], *reference.generated());
+}
+
+#[test]
+fn a_forked_lanes_records_are_its_own_but_for_the_bytes_of_the_store() {
+    let lanes = parse_lanes("paged:7").expect("lane");
+    let run = |forks: usize| {
+        let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(12)).expect("experiment");
+        let (mut records, mut firsts) = (vec![], vec![]);
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Token { record, .. } => {
+                    records.push(record);
+                    for _ in 0..if records.len() == 3 { forks } else { 0 } {
+                        experiment.fork(0).expect("fork");
+                    }
+                }
+                LaneEvent::ForkToken { token_id, .. } if firsts.len() < forks => firsts.push(token_id),
+                _ => {}
+            }
+        }
+        (records, firsts)
+    };
+    let ((alone, _), (forked, firsts)) = (run(0), run(3));
+    for (alone, forked) in alone.iter().zip(&forked) {
+        assert_eq!(
+            (alone.token_id, alone.cached_tokens, alone.formula_bytes, alone.read_bytes, alone.reserved_bytes),
+            (forked.token_id, forked.cached_tokens, forked.formula_bytes, forked.read_bytes, forked.reserved_bytes)
+        );
+    }
+    assert!(forked[11].used_bytes > alone[11].used_bytes, "what forks hold is held");
+    let mut different = firsts.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert_eq!(different.len(), 3, "three forks at one place say three things: {firsts:?}");
+}
+
+#[test]
+fn a_fork_gives_way_when_its_lane_needs_the_room() {
+    let lanes = parse_lanes("paged:4").expect("lane");
+    // Room for 7 blocks of 4 tokens: the lane's 13 + 11 stored tokens and one block more.
+    let limited = Workload { memory_limit_bytes: Some(7 * 4 * 256), ..workload(12) };
+    let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, limited).expect("experiment");
+    let (mut tokens, mut ended, mut last) = (0, vec![], None);
+    let mut end = None;
+    while let Some(event) = experiment.step(&NEVER).expect("step") {
+        match event {
+            LaneEvent::Token { .. } => {
+                tokens += 1;
+                if tokens == 2 {
+                    experiment.fork(0).expect("fork");
+                }
+            }
+            LaneEvent::ForkEnded { fork, reason, .. } => ended.push((fork, reason)),
+            LaneEvent::Blocks { picture, .. } => last = Some(picture),
+            LaneEvent::Ended { end: of_lane, .. } => end = Some(of_lane),
+            _ => {}
+        }
+    }
+    assert_eq!((tokens, end), (12, Some(LaneEnd::Finished)), "the lane has the room that it has alone");
+    assert_eq!(ended.len(), 1);
+    assert!(ended[0].1.contains("full"), "{ended:?}");
+    let last = last.expect("a picture");
+    assert!(last.sequences[1].blocks.is_empty(), "a fork that ended holds nothing");
+}
+
+#[test]
+fn cancel_leaves_a_watched_lane_able_to_go_on() {
+    let lanes = parse_lanes("paged:7").expect("lane");
+    let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(5)).expect("experiment");
+    let cancelled = AtomicBool::new(true);
+    experiment.watch(Some(0), &NEVER).expect("watch");
+    let (mut rows, mut tokens, mut refused) = (0, 0, 0);
+    for flag in [&cancelled, &NEVER].into_iter().cycle() {
+        match experiment.step(flag) {
+            Ok(Some(LaneEvent::Attention { attention, .. })) => {
+                assert_eq!(attention.first, rows, "no row is lost or comes twice");
+                rows += attention.rows.len();
+            }
+            Ok(Some(LaneEvent::Token { .. })) => tokens += 1,
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(error) => {
+                assert!(error.is_cancelled(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((tokens, rows), (5, workload(1).prompt_ids.len() + 4));
+    assert!(refused >= 2, "the flag was seen {refused} times");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Traces for the window, made and drawn by the program itself, without a display.
 #![cfg(feature = "app")]
 
+use kvlab::app::{Options, Pane, draw, replay::Replay};
 use std::{
     fs,
     path::Path,
@@ -100,6 +101,58 @@ fn a_trace_that_cannot_be_shown_says_why() {
     assert!(String::from_utf8_lossy(&shown.stdout).contains("cut off"));
 }
 
+/// Whatever number of a trace is damaged: it is refused, or drawn; never a panic, never more memory than there is.
+#[test]
+fn damaged_numbers_are_refused_or_harmless() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let run = ["run", "--tokens", "3", "--lanes", "paged:16", "--attention", "paged:16", "--fork", "paged:16@2"];
+    accepted(folder, &[&run[..], &["--out", "."]].concat());
+    let trace = fs::read_to_string(folder.join("trace.jsonl")).expect("a trace");
+    let keys = [
+        "block_len",
+        "n_blocks",
+        "token_bytes",
+        "len",
+        "n_layer",
+        "n_head",
+        "first",
+        "step",
+        "fork",
+        "start",
+        "lane",
+        "max_new_tokens",
+        "cached_tokens",
+        "used_bytes",
+        "copied_bytes",
+        "n_positions",
+    ];
+    let (mut refused, mut drawn) = (0, 0);
+    for key in keys {
+        for value in ["0", "9999999", "18446744073709551615"] {
+            let key = format!("\"{key}\":");
+            let (before, after) = trace.split_at(trace.find(&key).expect(&key) + key.len());
+            let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+            fs::write(folder.join("damaged.jsonl"), format!("{before}{value}{rest}")).expect("writable");
+            let Ok(mut replay) = Replay::open(&folder.join("damaged.jsonl"), 1) else {
+                refused += 1;
+                continue;
+            };
+            drawn += 1;
+            for pane in [Pane::Attention, Pane::Blocks] {
+                let options = Options { pane, trace: Some(replay.clone()), ..Options::default() };
+                draw(&options, &folder.join("damaged.png")).expect("drawn");
+            }
+            let mut state = replay.state();
+            replay.step(false, &mut state);
+        }
+    }
+    assert!(refused > 10 && drawn > 10, "{refused} refused, {drawn} drawn");
+    fs::write(folder.join("short.jsonl"), trace.replacen("\"rows\":[\"", "\"rows\":[\"00", 1)).expect("writable");
+    assert!(Replay::open(&folder.join("short.jsonl"), 1).is_err_and(|e| e.to_string().contains("wrong length")));
+    assert!(Replay::open(folder, 1).is_err_and(|e| e.to_string().contains("not a file")));
+}
+
 #[test]
 fn lanes_to_watch_and_fork_are_checked_before_the_run() {
     let folder = tempfile::tempdir().expect("folder");
@@ -110,5 +163,7 @@ fn lanes_to_watch_and_fork_are_checked_before_the_run() {
     assert!(run(&["--attention", "paged:8"]).contains("the lanes are contiguous, paged:16"));
     assert!(run(&["--fork", "contiguous@3"]).contains("only blocks of a pool can be shared"));
     assert!(run(&["--fork", "paged:16@8"]).contains("fork it before its last"));
+    let four: Vec<&str> = ["3", "4", "5", "6"].iter().flat_map(|_| ["--fork", "paged:16@3"]).collect();
+    assert!(run(&four).contains("3 forks at most"));
     assert!(!folder.path().join("out").exists());
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    experiment::{Experiment, Workload, trace::ModelShape},
+    experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
     measure::machine::{DeviceChoice, Machine},
     model::{HubConfig, LoadedModel, Progress},
 };
@@ -27,6 +27,8 @@ struct Active {
     run: u64,
     experiment: Experiment,
     pace: Pace,
+    /// The round after which [`Pace::OneRound`] ends.
+    last_round: usize,
     cancel: Arc<AtomicBool>,
 }
 
@@ -102,7 +104,7 @@ impl Engine {
                 self.active = None;
                 match self.start(run, &settings, &cancel)? {
                     Ok(experiment) => {
-                        self.active = Some(Active { run, experiment, pace, cancel });
+                        self.active = Some(Active { run, experiment, pace, last_round: 1, cancel });
                         self.tell(run, What::Running)
                     }
                     Err(_) if cancel.load(Ordering::Relaxed) => self.tell(run, What::Cancelled),
@@ -112,6 +114,7 @@ impl Engine {
             Command::Pace(pace) => {
                 let Some(active) = &mut self.active else { return Ok(()) };
                 active.pace = pace;
+                active.last_round = active.experiment.rounds() + 1;
                 let (run, at_rest) = (active.run, active.experiment.at_round_start());
                 match pace {
                     Pace::Pause if at_rest => self.tell(run, What::Paused),
@@ -131,7 +134,11 @@ impl Engine {
             Command::Watch(lane) => {
                 let Some(active) = &mut self.active else { return Ok(()) };
                 let (run, watched) = (active.run, active.experiment.watch(lane, &active.cancel));
-                watched.or_else(|error| self.tell(run, What::Refused(error.to_string())))
+                match watched {
+                    // The run itself says that it was cancelled.
+                    Err(ExperimentError::Engine(error)) if error.is_cancelled() => Ok(()),
+                    watched => watched.or_else(|error| self.tell(run, What::Refused(error.to_string()))),
+                }
             }
             Command::Forget => {
                 self.active = None;
@@ -220,7 +227,7 @@ impl Engine {
             Ok(Some(event)) => {
                 let round_is_over = active.experiment.at_round_start();
                 let is_done = active.experiment.is_done();
-                if round_is_over && active.pace == Pace::OneRound {
+                if round_is_over && active.pace == Pace::OneRound && active.experiment.rounds() >= active.last_round {
                     active.pace = Pace::Pause;
                 }
                 let rests = round_is_over && active.pace == Pace::Pause;

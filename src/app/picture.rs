@@ -28,8 +28,9 @@ pub fn draw(options: &Options) -> Result<(ColorImage, Option<String>), String> {
         raster.handle_delta(&mut output.textures_delta);
         output
     };
+    // Nobody sees the frames before the last; drawing them would only take time from the engine.
     while !app.has_settled() {
-        frame(&mut app);
+        app.update(&ctx);
         std::thread::sleep(WAIT);
     }
     let mut output = frame(&mut app);

@@ -1,7 +1,7 @@
 //! A trace in the window: no model, no engine, any moment of the run.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader},
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+/// A larger trace would fill the memory of a laptop.
+const MOST_BYTES: u64 = 1 << 30;
 /// How fast a trace plays: tokens of every lane in a second.
 const ROUNDS_PER_SEC: f64 = 30.0;
 
@@ -42,12 +44,16 @@ impl Replay {
     /// # Errors
     /// A file that cannot be read, is no trace, or is one of a newer kvlab.
     pub fn open(path: &Path, run: u64) -> io::Result<Self> {
-        let trace = Trace::read(BufReader::new(File::open(path)?))?;
-        let lanes = trace.header.lanes.len();
-        if let Some(lane) = trace.events.iter().map(LaneEvent::lane).find(|lane| *lane >= lanes) {
-            let reason = format!("it names lane {lane} and has {lanes}");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        let refuse = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        let there = fs::metadata(path)?;
+        // Others, such as pipes, may never end.
+        if !there.is_file() {
+            return refuse("it is not a file");
         }
+        if there.len() > MOST_BYTES {
+            return refuse("it is larger than 1 GiB, more than fits into a window");
+        }
+        let trace = Trace::read(BufReader::new(File::open(path)?))?;
         let cursor = trace.events.len();
         Ok(Self { path: path.into(), trace: Arc::new(trace), cursor, fraction: 0.0, is_playing: false, run })
     }

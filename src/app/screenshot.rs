@@ -65,11 +65,18 @@ impl Screenshot {
     }
 }
 
+/// # Errors
+/// A name that does not end in `.png`.
+pub fn check_name(path: &Path) -> Result<(), String> {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(()),
+        _ => Err("a picture of the window is a .png".into()),
+    }
+}
+
 /// Writes a picture; a `.png` only.
 pub fn write_png(image: &ColorImage, path: &Path) -> Result<(), String> {
-    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
-        return Err("a picture of the window is a .png".into());
-    }
+    check_name(path)?;
     let too_large = |_| "the window is too large".to_owned();
     let size = (u32::try_from(image.width()).map_err(too_large)?, u32::try_from(image.height()).map_err(too_large)?);
     let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();

@@ -53,6 +53,15 @@ pub fn count(n: u64) -> String {
     text
 }
 
+/// A token's text so that its spaces show.
+#[must_use]
+pub fn quoted(text: Option<&str>) -> String {
+    match text {
+        Some(text) if !text.is_empty() => format!("\u{201c}{}\u{201d}", text.replace('\n', "\u{21b5}")),
+        _ => "\u{b7}".into(),
+    }
+}
+
 fn digits(value: f64) -> String {
     match value {
         v if v >= 100.0 => format!("{v:.0}"),

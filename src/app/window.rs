@@ -2,6 +2,8 @@
 
 use std::{
     io,
+    sync::mpsc::{self, Receiver},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -87,6 +89,8 @@ pub struct App {
     /// The lane that the engine was last asked to watch.
     watched: Option<usize>,
     replay: Option<Replay>,
+    /// A trace that is being read.
+    opening: Option<Receiver<Result<Replay, String>>>,
     last_frame: Instant,
     next_run: u64,
     screenshot: Option<Screenshot>,
@@ -113,6 +117,7 @@ impl App {
             blocks: blocks::View::default(),
             watched: None,
             replay: None,
+            opening: None,
             last_frame: Instant::now(),
             next_run: 1,
             screenshot: options.screenshot.clone().map(Screenshot::new),
@@ -246,7 +251,7 @@ impl App {
             Some("Only a run under way can be forked; pause it to choose the moment")
         } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {
             Some("Only blocks of a pool can be shared; choose a lane paged:B")
-        } else if lane.is_some_and(|lane| lane.forks.len() >= MAX_FORKS) {
+        } else if lane.is_some_and(|lane| lane.forks.iter().filter(|fork| fork.end.is_none()).count() >= MAX_FORKS) {
             Some("The lane has as many forks as its store has room for")
         } else {
             None
@@ -264,16 +269,28 @@ impl App {
         self.replay = Some(replay);
     }
 
-    /// Opens a trace that was dropped on the window.
+    /// Opens a trace that was dropped on the window, on a thread of its own, and shows it once it is read.
     fn take_dropped(&mut self, ctx: &Context) {
-        let dropped = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
-        let Some(path) = dropped else { return };
-        let id = self.next_run;
-        self.next_run += 1;
-        match Replay::open(&path, id) {
-            Ok(replay) => self.show_replay(replay),
-            Err(error) => self.run.error = Some(format!("{} cannot be opened: {error}", path.display())),
+        if let Some(path) = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf())) {
+            let id = self.next_run;
+            self.next_run += 1;
+            let (window, (sender, receiver)) = (ctx.clone(), mpsc::channel());
+            let open = move || {
+                let replay = Replay::open(&path, id);
+                let _ = sender.send(replay.map_err(|error| format!("{} cannot be opened: {error}", path.display())));
+                window.request_repaint();
+            };
+            match thread::Builder::new().name("trace".into()).spawn(open) {
+                Ok(_) => self.opening = Some(receiver),
+                Err(error) => self.run.error = Some(format!("the trace cannot be opened: {error}")),
+            }
         }
+        match self.opening.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Ok(replay))) => self.show_replay(replay),
+            Some(Ok(Err(message))) => self.run.error = Some(message),
+            _ => return,
+        }
+        self.opening = None;
     }
 
     fn act_on_replay(&mut self, action: ReplayAction) {
@@ -375,7 +392,7 @@ impl App {
         });
         match self.pane {
             Pane::Cost => self.cost(ui),
-            Pane::Attention => attention::show(ui, &self.run, &mut self.attention, self.replay.is_some()),
+            Pane::Attention => attention::show(ui, &self.run, &mut self.attention),
             Pane::Blocks => {
                 let refusal = self.fork_refusal();
                 if blocks::show(ui, &self.run, &mut self.blocks, refusal) {

@@ -177,3 +177,23 @@ fn a_panic_is_an_error_and_the_engine_lives_on() {
     worker.start(2, settings(2), Pace::Run).expect("idle");
     until(&worker, |e| e.run == 2 && e.what == What::Finished);
 }
+
+/// A step is a token of every lane, whatever else the engine still has to tell.
+#[test]
+fn a_step_after_a_watch_or_a_fork_is_a_whole_step() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(9), Pace::OneRound).expect("idle");
+    until(&worker, |e| e.what == What::Paused);
+    worker.watch(Some(1)).expect("room");
+    worker.fork(1).expect("room");
+    worker.pace(Pace::OneRound).expect("room");
+    let mut events = vec![];
+    // What was asked for is told, with pauses between.
+    while tokens(&events, 0) + tokens(&events, 1) < 2 {
+        events.extend(until(&worker, |e| e.what == What::Paused));
+    }
+    assert_eq!((tokens(&events, 0), tokens(&events, 1)), (1, 1));
+    assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Attention { .. }))));
+    assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Forked { .. }))));
+    assert!(!events.iter().any(|e| matches!(&e.what, What::Refused(_))));
+}

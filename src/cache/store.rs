@@ -245,14 +245,15 @@ impl KvStore {
             .collect())
     }
 
-    /// The pool and the tables of `sequences`, in their order.
+    /// The pool and the tables of `sequences`, in their order; an empty one for each `None`.
     ///
     /// # Errors
     /// [`CacheError::UnknownSequence`]
-    pub fn pool_picture(&self, sequences: impl IntoIterator<Item = SeqId>) -> Result<PoolPicture, CacheError> {
-        let sequences = sequences
-            .into_iter()
-            .map(|seq| Ok(SequencePicture { len: self.tables.len(seq)?, blocks: self.tables.table(seq)?.to_vec() }));
+    pub fn pool_picture(&self, sequences: impl IntoIterator<Item = Option<SeqId>>) -> Result<PoolPicture, CacheError> {
+        let sequences = sequences.into_iter().map(|seq| {
+            let Some(seq) = seq else { return Ok(SequencePicture::default()) };
+            Ok(SequencePicture { len: self.tables.len(seq)?, blocks: self.tables.table(seq)?.to_vec() })
+        });
         Ok(PoolPicture {
             block_len: self.tables.block_len(),
             n_blocks: self.tables.n_blocks(),
@@ -261,8 +262,9 @@ impl KvStore {
         })
     }
 
-    /// Keys, values and scales of one token over all layers.
-    fn token_bytes(&self) -> u64 {
+    /// Keys, values and scales of one token over all layers, as stored.
+    #[must_use]
+    pub fn token_bytes(&self) -> u64 {
         2 * (self.shape.n_layer * self.row.total()) as u64
     }
 

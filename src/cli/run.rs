@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     cache::{Lane, spec::parse_lanes},
+    engine::MAX_FORKS,
     experiment::{
         DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
         trace::{Header, ModelShape, Outcome, SCHEMA, TraceWriter},
@@ -56,14 +57,14 @@ pub struct Args {
     sampling: SamplingArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Time a cached token as it comes, even if its lane waited for others and the processor's caches hold their data now
+    /// Time a cached token as it comes, even if its lane waited for others and the processor's caches hold other data now
     #[arg(long)]
     no_rehearsal: bool,
     /// Record whom the tokens of this lane look at as well (untimed; the window shows it with `app --trace`)
-    #[arg(long, value_name = "LANE")]
+    #[arg(long, value_name = "LANE", requires = "out")]
     attention: Option<String>,
-    /// Fork a lane after so many generated tokens, as in paged:16@40 (untimed; recorded for the window as well)
-    #[arg(long, value_name = "LANE@TOKEN", value_parser = parse_fork)]
+    /// Fork a lane at a generated token, as in paged:16@40: the fork says another 40th token (untimed; for the window)
+    #[arg(long, value_name = "LANE@TOKEN", value_parser = parse_fork, requires = "out")]
     fork: Vec<(String, usize)>,
     /// Folder for trace.jsonl, records.csv, summary.json and the plots; an earlier run there is replaced
     #[arg(long, value_name = "DIR")]
@@ -158,7 +159,9 @@ fn steps(
                 bar.inc(1);
                 let due = |fork: &(usize, usize)| *fork == (lane, results[lane].records.len());
                 for _ in forks.extract_if(.., |fork| due(fork)) {
-                    experiment.fork(lane)?;
+                    if let Err(refusal) = experiment.fork(lane) {
+                        bar.suspend(|| writeln!(io::stderr(), "note: {refusal}; the run goes on"))?;
+                    }
                 }
             }
             LaneEvent::Ended { lane, end, text } => {
@@ -216,6 +219,9 @@ fn extras(args: &Args, lanes: &[Lane], experiment: &mut Experiment) -> anyhow::R
         experiment.can_fork(lane)?;
         if *token >= args.tokens {
             bail!("--fork {name}@{token}: the lane generates {} tokens; fork it before its last", args.tokens);
+        }
+        if forks.iter().filter(|(other, _)| *other == lane).count() == MAX_FORKS {
+            bail!("--fork {name}@{token}: a lane has {MAX_FORKS} forks at most");
         }
         forks.push((lane, *token));
     }

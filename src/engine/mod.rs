@@ -21,6 +21,8 @@ pub enum EngineError {
     NotStarted,
     #[error("the session has a prompt already; reset it first")]
     AlreadyStarted,
+    #[error("there is no such fork, or it was closed")]
+    NoFork,
     #[error("a lane without a cache has nothing to fork")]
     NoCache,
     #[error("sampling: {0}")]
@@ -46,6 +48,12 @@ impl From<CacheError> for EngineError {
 }
 
 impl EngineError {
+    /// True when the cache had no room; more blocks would help.
+    #[must_use]
+    pub fn is_cache_full(&self) -> bool {
+        matches!(self, Self::Model(ModelError::Cache(CacheError::CacheFull { .. })))
+    }
+
     /// True when the step was stopped by its cancel flag, not by a fault.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

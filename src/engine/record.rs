@@ -34,7 +34,7 @@ pub struct StepRecord {
     /// Since the session began.
     pub copied_bytes: u64,
     pub metadata_bytes: u64,
-    /// Tokens the cache holds after the step.
+    /// Tokens the cache holds of the lane after the step, without those of its forks. The bytes above count forks as well.
     pub cached_tokens: u64,
     /// The textbook formula for that many tokens.
     pub formula_bytes: u64,
@@ -52,12 +52,6 @@ impl StepRecord {
         self.used_bytes = footprint.used_bytes;
         self.copied_bytes = footprint.copied_bytes;
         self.metadata_bytes = footprint.metadata_bytes;
-        self.cached_tokens = footprint.live_tokens;
-    }
-
-    /// Keys, values and scales of one token, as stored; 0 without a cache.
-    pub(crate) fn bytes_per_cached_token(&self) -> u64 {
-        self.used_bytes.checked_div(self.cached_tokens).unwrap_or(0)
     }
 }
 

@@ -3,7 +3,7 @@
 //! As long as its lane decodes without a pause, such a model stays in the processor's last-level cache. In an experiment the
 //! lane waits while others have their turns, and meanwhile other work takes that place: theirs, or on a shared host
 //! that of strangers (20 ms of sleep are enough there). The token after a wait would be billed for it, and the longer the
-//! neighbours take, the more. So a lane that waited rehearses: as every benchmark warms up before it measures.
+//! neighbours take, the more. So every cached token is rehearsed, alone or not: as every benchmark warms up before it measures.
 
 use std::time::Instant;
 

@@ -241,7 +241,12 @@ impl Session {
             read_bytes: 0,
         };
         record.set_footprint(self.footprint());
-        record.read_bytes = read_bytes(config, past, new.len(), chunk, record.bytes_per_cached_token());
+        // The footprint is the store's, forks included; how much is cached is the lane's.
+        if let Some((store, seq)) = &self.cache {
+            record.cached_tokens = store.len(*seq)? as u64;
+        }
+        let token_bytes = self.cache.as_ref().map_or(0, |(store, _)| store.token_bytes());
+        record.read_bytes = read_bytes(config, past, new.len(), chunk, token_bytes);
         record.formula_bytes = record.cached_tokens * config.kv_shape().formula_bytes_per_token(self.format());
         Ok(record)
     }

@@ -61,7 +61,7 @@ impl Experiment {
             }
             Lane::Cache(_) if run.end.is_some() => Some("it has ended".into()),
             Lane::Cache(_) if run.session.n_forks() == MAX_FORKS => {
-                Some(format!("it has {MAX_FORKS} forks already, and its store has room for no more"))
+                Some(format!("it has {MAX_FORKS} forks already, and room for no more"))
             }
             Lane::Cache(_) => None,
         };
@@ -113,15 +113,29 @@ impl Experiment {
             }
             match self.lanes[index].session.decode_fork(fork, cancel) {
                 Ok(token_id) => self.tell_fork(index, fork, token_id)?,
-                // The lane's own token stands; the fork makes up for its one in the next round, or never.
+                // The lane's own token stands, and its fork is a token behind from now on.
                 Err(error) if error.is_cancelled() => return Ok(()),
-                Err(error) => {
-                    self.lanes[index].insight.forks[fork].has_ended = true;
-                    self.queue.push_back(LaneEvent::ForkEnded { lane: index, fork, reason: error.to_string() });
-                }
+                Err(error) => self.end_fork(index, fork, error.to_string())?,
             }
         }
         self.tell_blocks(index)
+    }
+
+    /// Closes the youngest open fork of a lane that has no room left; false when there is none.
+    pub(super) fn make_room(&mut self, index: usize) -> Result<bool, EngineError> {
+        let Some(youngest) = self.lanes[index].insight.forks.iter().rposition(|fork| !fork.has_ended) else {
+            return Ok(false);
+        };
+        self.end_fork(index, youngest, "the cache was full, and its blocks went to the lane".into())?;
+        Ok(true)
+    }
+
+    fn end_fork(&mut self, lane: usize, fork: usize, reason: String) -> Result<(), EngineError> {
+        let run = &mut self.lanes[lane];
+        run.insight.forks[fork].has_ended = true;
+        run.session.close_fork(fork)?;
+        self.queue.push_back(LaneEvent::ForkEnded { lane, fork, reason });
+        Ok(())
     }
 
     fn tell_fork(&mut self, lane: usize, fork: usize, token_id: u32) -> Result<(), EngineError> {

@@ -1,8 +1,8 @@
 //! Lanes x workload -> records. The window, the command line and the benches all run this.
 //!
 //! Lanes are stepped fairly: one token per lane per round, and each round starts with another lane, so
-//! that none always follows the same neighbour. A lane that waited for the others rehearses its token first
-//! ([`Session::rehearse`]), so that it costs in company what it costs alone.
+//! that none always follows the same neighbour. A cached lane rehearses each token first
+//! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
 mod insight;
 pub mod trace;
@@ -10,7 +10,6 @@ pub mod trace;
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
@@ -45,7 +44,7 @@ pub struct Workload {
     pub stop_at_eos: bool,
     /// Bytes of keys, values and scales per lane.
     pub memory_limit_bytes: Option<u64>,
-    /// A cached lane that waited runs its token untimed before it is timed. Traces from before there was a choice did not.
+    /// A cached lane runs every token untimed before it is timed. Traces from before there was a choice did not.
     #[serde(default)]
     pub rehearse: bool,
 }
@@ -153,15 +152,10 @@ pub fn lane_names(lanes: &[Lane]) -> Vec<String> {
     lanes.iter().enumerate().map(name).collect()
 }
 
-/// More than lies between two tokens of a lane alone: decoding its text, writing its line of a trace.
-const LONGEST_PAUSE: Duration = Duration::from_micros(100);
-
 struct LaneRun {
     session: Session,
     stream: TextStream,
     end: Option<LaneEnd>,
-    /// When its last step ended.
-    stepped: Option<Instant>,
     insight: Insight,
 }
 
@@ -229,13 +223,7 @@ impl Experiment {
                 let store = with_forks(*lane, config.kv_shape(), alone).map_err(|e| in_lane(lane, e.into()))?;
                 let config = SessionConfig { store, ..session };
                 let session = Session::new(model.clone(), *lane, config).map_err(|e| in_lane(lane, e))?;
-                Ok(LaneRun {
-                    session,
-                    stream: TextStream::default(),
-                    end: None,
-                    stepped: None,
-                    insight: Insight::default(),
-                })
+                Ok(LaneRun { session, stream: TextStream::default(), end: None, insight: Insight::default() })
             })
             .collect::<Result<_, ExperimentError>>()?;
         let (watched, queue) = (None, VecDeque::new());
@@ -266,6 +254,12 @@ impl Experiment {
 
     fn has_ended(&self) -> bool {
         self.lanes.iter().all(|lane| lane.end.is_some())
+    }
+
+    /// Rounds that are over: in each, every lane that still ran got its token.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.round
     }
 
     /// True when the next step is the first of a round.
@@ -344,11 +338,14 @@ impl Experiment {
         let result = if lane.session.tokens().is_empty() {
             lane.session.prefill(&self.workload.prompt_ids, cancel)
         } else {
-            let waited = lane.stepped.is_none_or(|stepped| stepped.elapsed() > LONGEST_PAUSE);
-            let rehearsed = if self.workload.rehearse && waited { lane.session.rehearse(cancel) } else { Ok(()) };
+            let rehearsed = if self.workload.rehearse { lane.session.rehearse(cancel) } else { Ok(()) };
             rehearsed.and_then(|()| lane.session.decode(cancel))
         };
-        lane.stepped = Some(Instant::now());
+        // A fork is a guest: the lane's token comes first.
+        if matches!(&result, Err(error) if error.is_cache_full()) && self.make_room(index)? {
+            return self.step_lane(index, cancel);
+        }
+        let lane = &mut self.lanes[index];
         match result {
             Ok(record) => {
                 let text = match &self.model.tokenizer {

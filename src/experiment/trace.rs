@@ -11,11 +11,19 @@
 //! Every line is flushed when it is written, so whatever stops a run, the trace is whole up to its last
 //! line. A trace without an `end` line was cut off, and [`Trace::read`] says so.
 
-use std::io::{self, BufRead, Write};
+use std::{
+    io::{self, BufRead, Write},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{measure::machine::Machine, model::LoadedModel};
+use crate::{
+    cache::{PoolPicture, SequencePicture},
+    engine::Attention,
+    measure::machine::Machine,
+    model::LoadedModel,
+};
 
 use super::{LaneEvent, Workload};
 
@@ -135,6 +143,55 @@ impl<W: Write> TraceWriter<W> {
     }
 }
 
+/// No run has more tokens, blocks or heads than these; a trace that says so is damaged.
+const MOST_TOKENS: usize = 1 << 20;
+const MOST_HEADS: usize = 1 << 13;
+const MOST_SEQUENCES: usize = 64;
+const MOST_TOKEN_BYTES: u64 = 1 << 40;
+
+/// What is impossible about a header or an event, if anything: whoever draws a trace relies on its numbers.
+fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
+    let lanes = header.lanes.len();
+    if event.lane() >= lanes {
+        return Some(format!("it names lane {} and has {lanes}", event.lane()));
+    }
+    let bounded = |what: &str, value: usize, most: usize| {
+        (value > most).then(|| format!("{what} {value} is more than a run can have ({most})"))
+    };
+    match event {
+        LaneEvent::Token { record, .. } => bounded("step", record.step, MOST_TOKENS),
+        LaneEvent::Blocks { picture, .. } => {
+            let PoolPicture { block_len, n_blocks, token_bytes, sequences } = picture;
+            let is_wrong = |sequence: &SequencePicture| {
+                let SequencePicture { len, blocks } = sequence;
+                let is_past = blocks.iter().any(|block| *block as usize >= *n_blocks);
+                *len > MOST_TOKENS || is_past || (*n_blocks > 0 && *len > blocks.len().saturating_mul(*block_len))
+            };
+            bounded("block length", *block_len, MOST_TOKENS)
+                .or_else(|| bounded("number of blocks", *n_blocks, MOST_TOKENS))
+                .or_else(|| bounded("number of sequences", sequences.len(), MOST_SEQUENCES))
+                .or_else(|| (*block_len == 0).then(|| "its blocks hold no token".into()))
+                .or_else(|| (*token_bytes > MOST_TOKEN_BYTES).then(|| format!("a token takes {token_bytes} bytes")))
+                .or_else(|| sequences.iter().any(is_wrong).then(|| "a block table does not fit its pool".into()))
+        }
+        LaneEvent::Attention { attention, .. } => {
+            let Attention { n_layer, n_head, first, rows } = attention;
+            let heads = n_layer.saturating_mul(*n_head);
+            let fits = |(row, position): (&Arc<[u8]>, usize)| row.len() == heads * (position + 1);
+            bounded("number of heads", heads, MOST_HEADS)
+                .or_else(|| bounded("position", first.saturating_add(rows.len()), MOST_TOKENS))
+                .or_else(|| (heads == 0).then(|| "its attention has no heads".into()))
+                .or_else(|| {
+                    (!rows.iter().zip(*first..).all(fits)).then(|| "a row of attention has a wrong length".into())
+                })
+        }
+        LaneEvent::Forked { fork, start, .. } => {
+            bounded("fork", *fork, MOST_SEQUENCES).or_else(|| bounded("token", *start, MOST_TOKENS))
+        }
+        LaneEvent::Ended { .. } | LaneEvent::ForkToken { .. } | LaneEvent::ForkEnded { .. } => None,
+    }
+}
+
 /// A trace that was read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -170,10 +227,17 @@ impl Trace {
             Ok(_) => return Err(bad("not a kvlab trace: its first line is no header".into())),
             Err(error) => return Err(bad(format!("the header of the trace is damaged: {error}"))),
         };
+        let Workload { prompt_ids, max_new_tokens, .. } = &header.workload;
+        if prompt_ids.len() > MOST_TOKENS || *max_new_tokens > MOST_TOKENS {
+            return Err(bad("the header of the trace is damaged: no run has so many tokens".into()));
+        }
         let (mut events, mut outcome) = (vec![], None);
         while let Some(line) = lines.next() {
             match serde_json::from_slice(&line?) {
-                Ok(Line::Event(event)) => events.push(event),
+                Ok(Line::Event(event)) => match fault(&header, &event) {
+                    Some(fault) => return Err(bad(format!("line {} is damaged: {fault}", events.len() + 2))),
+                    None => events.push(event),
+                },
                 Ok(Line::End { outcome: end }) => outcome = Some(end),
                 Ok(Line::Header(_)) => return Err(bad("a second header".into())),
                 Err(_) if lines.peek().is_none() => break,

@@ -95,7 +95,7 @@ pub struct LaneSummary {
 pub const DEFINITIONS: &str = "\
 TTFT      time to first token: prefill and its sample
 ITL       inter-token latency: the time of one later token (forward pass and sample); percentiles over them;
-          a cached lane that waited for others runs its token untimed before (unless --no-rehearsal, or over 64 MiB)
+          a cached lane runs each token untimed before, until it gets no faster (not with --no-rehearsal, nor over 64 MiB)
 TPOT      time per output token: (end to end - TTFT) / (tokens - 1), the lane's own time only
 reserved  bytes allocated for keys, values and scales        used  of those, filled with rows
 copied    bytes of rows moved to other places; concat moves every row, the new one too, at each token

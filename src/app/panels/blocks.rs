@@ -7,10 +7,9 @@ use egui::{
 
 use crate::{
     app::{
-        panels::attention::quoted,
         state::{LaneState, RunState},
         theme,
-        units::to_x,
+        units::{quoted, to_x},
     },
     cache::PoolPicture,
     report::units::bytes,
@@ -235,7 +234,7 @@ fn text(ui: &mut Ui, run: &RunState, view: &View, lane: &LaneState, picture: &Po
 fn sequence_name(lane: &LaneState, index: usize) -> String {
     let Some(fork) = index.checked_sub(1).and_then(|fork| lane.forks.get(fork)) else { return lane.name.clone() };
     let ended = fork.end.as_ref().map_or_else(String::new, |reason| format!(" (ended: {reason})"));
-    format!("fork {index} after token {}{ended}", fork.start)
+    format!("fork {index} from token {} on{ended}", fork.start)
 }
 
 /// The filled share of each physical block: that of whoever filled it most.

@@ -1,5 +1,7 @@
 //! What a run shows beside its records: blocks, forks, attention, and the text of a token by its position.
 
+use std::sync::Arc;
+
 use super::{LaneState, RunState};
 use crate::{engine::Attention, experiment::LaneEvent};
 
@@ -22,7 +24,7 @@ pub struct AttentionState {
     pub n_layer: usize,
     pub n_head: usize,
     /// Row `p` is `[n_layer, n_head, p + 1]`, in the codes of [`Attention`].
-    pub rows: Vec<Vec<u8>>,
+    pub rows: Vec<Arc<[u8]>>,
 }
 
 impl AttentionState {

@@ -3,7 +3,7 @@
 //! Asking a step for its weights would slow it down, and the window shows how fast it is. So a token whose weights are wanted
 //! runs twice: once with a probe, forgotten again ([`crate::cache::Step::forget`]), and then as always.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,10 @@ pub struct Attention {
     pub n_head: usize,
     /// Position of the token that the first row belongs to.
     pub first: usize,
-    /// The token at position `p` has a row `[n_layer, n_head, p + 1]`, flattened: it sees itself and everything before.
-    pub rows: Vec<Vec<u8>>,
+    /// The token at position `p` has a row `[n_layer, n_head, p + 1]`, flattened: it sees itself and everything before. On disk
+    /// a row is a text of hexadecimal digits.
+    #[serde(with = "hex_rows")]
+    pub rows: Vec<Arc<[u8]>>,
 }
 
 impl Attention {
@@ -116,7 +118,7 @@ impl Session {
                 }
             }
         }
-        Ok(Attention { n_layer, n_head, first, rows })
+        Ok(Attention { n_layer, n_head, first, rows: rows.into_iter().map(Arc::from).collect() })
     }
 }
 
@@ -129,6 +131,32 @@ fn pass(
 ) -> Result<(), EngineError> {
     model.hidden(new, kv, Some(probe), cancel)?;
     Ok(())
+}
+
+/// Rows as hexadecimal text: a long list of small numbers would take ten times the memory to read back.
+mod hex_rows {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+    pub fn serialize<S: Serializer>(rows: &[Arc<[u8]>], serializer: S) -> Result<S::Ok, S::Error> {
+        let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+        let text = |row: &Arc<[u8]>| row.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+        rows.iter().map(text).collect::<Vec<String>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<[u8]>>, D::Error> {
+        let rows = Vec::<String>::deserialize(deserializer)?;
+        rows.iter().map(|row| decode(row).ok_or_else(|| D::Error::custom("a row of attention is damaged"))).collect()
+    }
+
+    fn decode(row: &str) -> Option<Arc<[u8]>> {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let pairs = row.as_bytes().chunks(2);
+        pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
+    }
 }
 
 #[cfg(test)]
@@ -144,5 +172,17 @@ mod tests {
             assert!(weight > 0.002 || error < 2e-4, "{weight}: {error}");
         }
         assert_eq!([Attention::code(0.0), Attention::code(1.0), Attention::code(2.0)], [0, 255, 255]);
+    }
+
+    #[test]
+    fn rows_read_back_from_text() {
+        let rows = vec![Arc::from([0, 255, 16]), Arc::from([7])];
+        let attention = Attention { n_layer: 1, n_head: 1, first: 0, rows };
+        let text = serde_json::to_string(&attention).expect("text");
+        assert!(text.contains(r#"["00ff10","07"]"#), "{text}");
+        assert_eq!(serde_json::from_str::<Attention>(&text).expect("the same"), attention);
+        for damaged in [text.replace("ff", "fg"), text.replace("ff", "f")] {
+            assert!(serde_json::from_str::<Attention>(&damaged).is_err(), "{damaged}");
+        }
     }
 }

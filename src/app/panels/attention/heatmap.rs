@@ -20,6 +20,8 @@ struct Key {
     run: u64,
     lane: usize,
     n_tokens: usize,
+    /// Layers and heads that there are.
+    heads: (usize, usize),
     is_dark: bool,
     /// One head; `None`: all of them.
     head: Option<(usize, usize)>,
@@ -55,7 +57,8 @@ impl Heatmap {
     pub fn update<'h>(heatmap: &'h mut Option<Self>, ctx: &Context, visuals: &Visuals, source: Source<'_>) -> &'h Self {
         let Source { run, attention, head, .. } = source;
         let n_tokens = source.n_tokens.max(attention.rows.len()).max(1);
-        let key = Key { run, lane: attention.lane, n_tokens, is_dark: visuals.dark_mode, head };
+        let heads = (attention.n_layer, attention.n_head);
+        let key = Key { run, lane: attention.lane, n_tokens, heads, is_dark: visuals.dark_mode, head };
         let fits = |heatmap: &Self| heatmap.key == key && heatmap.n_rows <= attention.rows.len();
         if !heatmap.as_ref().is_some_and(fits) {
             *heatmap = None;

@@ -9,9 +9,9 @@ use egui::{
 
 use crate::{
     app::{
-        state::{AttentionState, RunState},
+        state::{AttentionState, Phase, RunState},
         theme,
-        units::to_x,
+        units::{quoted, to_x},
     },
     engine::Attention,
 };
@@ -38,18 +38,24 @@ impl View {
 }
 
 const HELP: &str = "Each row is a token that was run, each column a token it can see: itself and everything before. The \
-    brighter, the more it takes from there; a row adds up to 100 %. The weights are read in a pass of their own, so the \
-    latencies of the lane are those of a lane that nobody watches.\nClick a head in the overview to see it large.";
+    brighter, the more it takes from there; a row adds up to 100 %. The weights are read in a pass of its own, before the \
+    one that is timed.\nClick a head in the overview to see it large.";
 /// Tokens in the list of the newest token.
 const LIST: usize = 8;
 /// Closer block boundaries than this are thinned out.
 const BOUNDARY_POINTS: f32 = 6.0;
 
-/// The pane. `is_trace`: what is not there will not come.
-pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, is_trace: bool) {
-    header(ui, run, view, is_trace);
-    let Some(attention) = run.attention.as_ref().filter(|attention| !attention.rows.is_empty()) else {
-        nothing(ui, is_trace);
+/// The pane.
+pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
+    let is_trace = run.phase == Phase::Replay;
+    if let (true, Some(attention)) = (is_trace, &run.attention) {
+        view.lane = attention.lane;
+    }
+    let shown = |attention: &&AttentionState| attention.lane == view.lane && !attention.rows.is_empty();
+    let attention = run.attention.as_ref().filter(shown);
+    header(ui, run, attention, view);
+    let Some(attention) = attention else {
+        nothing(ui, &run.phase);
         return;
     };
     let prompt = run.facts.as_ref().map_or(0, |facts| facts.prompt_tokens);
@@ -75,11 +81,10 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, is_trace: bool) {
     ui.advance_cursor_after_rect(space);
 }
 
-fn header(ui: &mut Ui, run: &RunState, view: &mut View, is_trace: bool) {
+fn header(ui: &mut Ui, run: &RunState, attention: Option<&AttentionState>, view: &mut View) {
     ui.horizontal(|ui| {
         ui.strong("Attention").on_hover_text(HELP);
-        if is_trace {
-            view.lane = run.attention.as_ref().map_or(view.lane, |attention| attention.lane);
+        if run.phase == Phase::Replay {
             ui.label("of").on_hover_text("A trace holds the attention of one lane");
             if let Some(lane) = run.lanes.get(view.lane) {
                 theme::lane_name(ui, view.lane, &lane.name);
@@ -94,7 +99,7 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, is_trace: bool) {
             });
             chooser.response.labelled_by(label.id);
         }
-        let Some(attention) = &run.attention else { return };
+        let Some(attention) = attention else { return };
         let mut number = |name: &str, value: &mut usize, n: usize| {
             let label = ui.label(name);
             let mut shown = *value + 1;
@@ -117,13 +122,15 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, is_trace: bool) {
     });
 }
 
-fn nothing(ui: &mut Ui, is_trace: bool) {
+fn nothing(ui: &mut Ui, phase: &Phase) {
     ui.add_space(ui.available_height() * 0.3);
     ui.vertical_centered(|ui| {
-        ui.label(if is_trace {
-            "This trace holds no attention up to here. `kvlab run --attention LANE --out DIR` records it."
-        } else {
-            "The first step of the lane brings its attention."
+        ui.label(match phase {
+            Phase::Replay => {
+                "This trace holds no attention up to here. `kvlab run --attention LANE --out DIR` records it."
+            }
+            phase if phase.is_active() => "The next step of the lane brings its attention.",
+            _ => "Nobody watched this lane while it ran. Run again with this pane open, or choose the lane that was watched.",
         });
     });
 }
@@ -293,14 +300,6 @@ fn placed(run: &RunState, lane: usize, position: usize) -> Option<String> {
     let blocks = run.lanes.get(lane)?.blocks.as_ref().filter(|blocks| blocks.n_blocks > 0)?;
     let block = blocks.sequences.first()?.blocks.get(position / blocks.block_len)?;
     Some(format!("block {block}, slot {}", position % blocks.block_len))
-}
-
-/// A token's text so that its spaces show.
-pub(super) fn quoted(text: Option<&str>) -> String {
-    match text {
-        Some(text) if !text.is_empty() => format!("\u{201c}{}\u{201d}", text.replace('\n', "\u{21b5}")),
-        _ => "\u{b7}".into(),
-    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a coordinate on the screen")]
