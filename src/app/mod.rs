@@ -140,7 +140,7 @@ pub fn run(options: Options) -> Result<(), AppError> {
 /// [`AppError::Screenshot`], and [`AppError::Run`] for a run that did not finish; the picture is written then.
 pub fn draw(options: &Options, path: &Path) -> Result<(), AppError> {
     let failed = |reason: String| AppError::Screenshot { path: path.into(), reason };
-    screenshot::check_name(path).map_err(failed)?; // before the run, which may take long
+    screenshot::check_target(path).map_err(failed)?; // before the run, which may take long
     let (image, run_failure) = picture::draw(options).map_err(failed)?;
     screenshot::write_png(&image, path).map_err(failed)?;
     run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path: path.into(), reason }))

@@ -30,9 +30,11 @@ const ROUNDS_PER_SEC: f64 = 30.0;
 pub struct Replay {
     pub path: PathBuf,
     trace: Arc<Trace>,
-    /// Events before this one have happened.
-    cursor: usize,
-    /// What the cursor did not move yet, in events.
+    /// Events that have happened after each round.
+    ends: Vec<usize>,
+    /// Rounds that have happened.
+    round: usize,
+    /// What was not played yet, in rounds.
     fraction: f64,
     pub is_playing: bool,
     run: u64,
@@ -54,24 +56,21 @@ impl Replay {
             return refuse("it is larger than 1 GiB, more than fits into a window");
         }
         let trace = Trace::read(BufReader::new(File::open(path)?))?;
-        let cursor = trace.events.len();
-        Ok(Self { path: path.into(), trace: Arc::new(trace), cursor, fraction: 0.0, is_playing: false, run })
+        let ends = round_ends(&trace.events);
+        let round = ends.len() - 1;
+        Ok(Self { path: path.into(), trace: Arc::new(trace), ends, round, fraction: 0.0, is_playing: false, run })
     }
 
+    /// Rounds that have happened.
     #[must_use]
-    pub fn cursor(&self) -> usize {
-        self.cursor
+    pub fn round(&self) -> usize {
+        self.round
     }
 
-    /// Events of the trace.
+    /// Rounds of the trace.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.trace.events.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.trace.events.is_empty()
+    pub fn last(&self) -> usize {
+        self.ends.len() - 1
     }
 
     /// How the run ended, as a person reads it.
@@ -84,7 +83,7 @@ impl Replay {
         }
     }
 
-    /// The run as it was at the cursor.
+    /// The run as it was after so many rounds.
     #[must_use]
     pub fn state(&self) -> RunState {
         let header = &self.trace.header;
@@ -93,41 +92,31 @@ impl Replay {
         state.tokens = header.workload.max_new_tokens;
         state.prompt = header.prompt.clone().unwrap_or_default();
         state.phase = Phase::Replay;
-        for event in &self.trace.events[..self.cursor] {
+        for event in &self.trace.events[..self.ends[self.round]] {
             state.apply_to_lane(event.clone());
         }
         state
     }
 
-    /// Shows the moment before event `cursor` in `state`; forwards only what is new is applied.
-    pub fn seek(&mut self, cursor: usize, state: &mut RunState) {
-        let cursor = cursor.min(self.len());
+    /// Shows the run after `round` rounds in `state`; forwards only what is new is applied.
+    pub fn seek(&mut self, round: usize, state: &mut RunState) {
+        let round = round.min(self.last());
         let hidden: Vec<bool> = state.lanes.iter().map(|lane| lane.is_hidden).collect();
-        if cursor < self.cursor {
-            self.cursor = cursor;
+        if round < self.round {
+            self.round = round;
             *state = self.state();
             state.lanes.iter_mut().zip(hidden).for_each(|(lane, is_hidden)| lane.is_hidden = is_hidden);
         } else {
-            for event in &self.trace.events[self.cursor..cursor] {
+            for event in &self.trace.events[self.ends[self.round]..self.ends[round]] {
                 state.apply_to_lane(event.clone());
             }
-            self.cursor = cursor;
+            self.round = round;
         }
     }
 
     /// One token of every lane on, or back.
     pub fn step(&mut self, is_forward: bool, state: &mut RunState) {
-        let is_token = |event: &LaneEvent| matches!(event, LaneEvent::Token { .. });
-        let (events, lanes) = (&self.trace.events, self.trace.header.lanes.len().max(1));
-        let cursor = if is_forward {
-            let mut tokens = events.iter().enumerate().skip(self.cursor).filter(|(_, event)| is_token(event));
-            // Up to the next token after those, so that what belongs to them is shown.
-            tokens.nth(lanes).map_or(events.len(), |(index, _)| index)
-        } else {
-            let mut tokens = events[..self.cursor].iter().enumerate().rev().filter(|(_, event)| is_token(event));
-            tokens.nth(lanes - 1).map_or(0, |(index, _)| index)
-        };
-        self.seek(cursor, state);
+        self.seek(if is_forward { self.round + 1 } else { self.round.saturating_sub(1) }, state);
     }
 
     /// Plays on for as long as a frame took; stops at the end.
@@ -135,24 +124,37 @@ impl Replay {
         if !self.is_playing {
             return;
         }
-        let tokens = self.trace.header.workload.max_new_tokens.max(1);
-        #[expect(clippy::cast_precision_loss, reason = "far fewer events than 2^52")]
-        let events_per_round = self.len() as f64 / tokens as f64;
-        self.fraction += elapsed.as_secs_f64() * ROUNDS_PER_SEC * events_per_round;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few events")]
-        let events = self.fraction as usize;
+        self.fraction += elapsed.as_secs_f64() * ROUNDS_PER_SEC;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few rounds")]
+        let rounds = self.fraction as usize;
         self.fraction = self.fraction.fract();
-        self.seek(self.cursor.saturating_add(events), state);
-        self.is_playing = self.cursor < self.len();
+        self.seek(self.round.saturating_add(rounds), state);
+        self.is_playing = self.round < self.last();
     }
 
     /// Plays from here, or from the start if this is the end; or pauses.
     pub fn toggle(&mut self, state: &mut RunState) {
         self.is_playing = !self.is_playing;
-        if self.is_playing && self.cursor == self.len() {
+        if self.is_playing && self.round == self.last() {
             self.seek(0, state);
         }
     }
+}
+
+/// How many events have happened after each round, beginning with none: a round ends where a lane makes a step that no lane made
+/// before.
+fn round_ends(events: &[LaneEvent]) -> Vec<usize> {
+    let (mut ends, mut newest) = (vec![], None);
+    for (index, event) in events.iter().enumerate() {
+        if let LaneEvent::Token { record, .. } = event
+            && newest.is_none_or(|newest| record.step > newest)
+        {
+            newest = Some(record.step);
+            ends.push(index);
+        }
+    }
+    ends.push(events.len());
+    ends
 }
 
 /// The lane behind a name such as `paged:16#2`; `None` for one of a later kvlab.

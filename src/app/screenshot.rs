@@ -66,17 +66,23 @@ impl Screenshot {
 }
 
 /// # Errors
-/// A name that does not end in `.png`.
-pub fn check_name(path: &Path) -> Result<(), String> {
+/// A name that does not end in `.png`, or a folder that is not there.
+pub fn check_target(path: &Path) -> Result<(), String> {
     match path.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(()),
-        _ => Err("a picture of the window is a .png".into()),
+        Some(extension) if extension.eq_ignore_ascii_case("png") => {}
+        _ => return Err("a picture of the window is a .png".into()),
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(format!("there is no folder {}", folder.display()))
+        }
+        _ => Ok(()),
     }
 }
 
 /// Writes a picture; a `.png` only.
 pub fn write_png(image: &ColorImage, path: &Path) -> Result<(), String> {
-    check_name(path)?;
+    check_target(path)?;
     let too_large = |_| "the window is too large".to_owned();
     let size = (u32::try_from(image.width()).map_err(too_large)?, u32::try_from(image.height()).map_err(too_large)?);
     let rgb: Vec<u8> = image.pixels.iter().flat_map(|pixel| [pixel.r(), pixel.g(), pixel.b()]).collect();

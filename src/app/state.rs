@@ -184,6 +184,8 @@ impl RunState {
             _ => None,
         });
         match self.phase {
+            // What happened then is no failure of showing it.
+            Phase::Replay => None,
             Phase::Failed => Some(self.error.clone().unwrap_or_else(|| "it failed".into())),
             Phase::Cancelled => Some("it was cancelled".into()),
             _ => failed,

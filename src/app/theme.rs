@@ -31,12 +31,6 @@ pub const SAME: Tone = Tone::new([130, 205, 150], [30, 110, 60]);
 /// Behind the first token that differs from the first lane's.
 pub const DIVERGENCE: Tone = Tone::new([150, 38, 52], [255, 196, 196]);
 
-/// The forks of a lane, beside the lane's own colour.
-pub const FORKS: [Tone; 3] = [
-    Tone::new([240, 130, 190], [170, 40, 110]),
-    Tone::new([160, 220, 110], [70, 120, 20]),
-    Tone::new([190, 160, 255], [100, 60, 190]),
-];
 /// What was chosen or is pointed at.
 pub const CHOSEN: Tone = Tone::new([255, 170, 60], [200, 95, 0]);
 
@@ -61,6 +55,14 @@ pub fn attention_ramp(visuals: &Visuals) -> [Color32; 256] {
 pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {
     let (dark, light) = colours::lane(lane);
     Tone::new(dark, light).on(visuals)
+}
+
+/// The colour of a lane's fork: another lane's, for a pane that shows one lane only.
+#[must_use]
+pub fn fork_color(lane: usize, fork: usize, visuals: &Visuals) -> Color32 {
+    // Colours that are told apart most easily from the lane's and from each other.
+    const STEPS: [usize; 3] = [1, 4, 6];
+    lane_color(lane + STEPS[fork % STEPS.len()], visuals)
 }
 
 /// Lines that help the eye and stay behind the data.
@@ -120,6 +122,8 @@ mod tests {
                 let color = luminance(lane_color(lane, &visuals));
                 let contrast = (color.max(ground) + 0.05) / (color.min(ground) + 0.05);
                 assert!(contrast >= 4.5, "lane {lane} in {theme:?}: contrast {contrast}");
+                let forks: Vec<Color32> = (0..3).map(|fork| fork_color(lane, fork, &visuals)).collect();
+                assert!((0..3).all(|a| forks[a] != lane_color(lane, &visuals) && !forks[..a].contains(&forks[a])));
                 assert!((0..lane).all(|other| lane_color(other, &visuals) != lane_color(lane, &visuals)));
             }
         }

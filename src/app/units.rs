@@ -57,7 +57,7 @@ pub fn count(n: u64) -> String {
 #[must_use]
 pub fn quoted(text: Option<&str>) -> String {
     match text {
-        Some(text) if !text.is_empty() => format!("\u{201c}{}\u{201d}", text.replace('\n', "\u{21b5}")),
+        Some(text) if !text.is_empty() => format!("\u{201c}{}\u{201d}", text.replace('\n', "\\n")),
         _ => "\u{b7}".into(),
     }
 }

@@ -299,10 +299,12 @@ impl App {
             ReplayAction::Toggle => replay.toggle(&mut self.run),
             ReplayAction::Back => replay.step(false, &mut self.run),
             ReplayAction::Forward => replay.step(true, &mut self.run),
-            ReplayAction::Seek(cursor) => replay.seek(cursor, &mut self.run),
+            ReplayAction::Seek(round) => replay.seek(round, &mut self.run),
             ReplayAction::Close => {
                 self.replay = None;
                 self.run = RunState::default();
+                // The next run has other lanes; it chooses anew.
+                (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);
             }
         }
     }

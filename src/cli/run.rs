@@ -173,6 +173,10 @@ fn steps(
         }
     };
     bar.finish_and_clear();
+    for (lane, token) in forks.drain(..) {
+        let reached = results[lane].records.len();
+        writeln!(io::stderr(), "note: no fork at token {token} of {}: it reached {reached}", results[lane].lane)?;
+    }
     Ok(ended)
 }
 

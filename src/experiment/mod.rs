@@ -77,8 +77,8 @@ pub enum ExperimentError {
     #[error("lane `{lane}` cannot be forked: {reason}")]
     CannotFork { lane: String, reason: String },
     #[error(
-        "the attention of all heads over {n_tokens} tokens takes {needed_bytes} bytes, more than {most_bytes}; generate \
-         fewer tokens to see it"
+        "the attention of all heads over {n_tokens} tokens takes {} MiB, more than {} MiB; generate \
+         fewer tokens to see it", needed_bytes >> 20, most_bytes >> 20
     )]
     TooMuchAttention { n_tokens: usize, needed_bytes: u64, most_bytes: u64 },
     #[error(transparent)]

@@ -220,6 +220,9 @@ impl Trace {
                 return Err(bad(format!("the trace has schema {newer}, newer than {SCHEMA}; update kvlab")));
             }
             Some(_) => {}
+            None if first.starts_with(br#"{"type":"header""#) => {
+                return Err(bad("the header of the trace is damaged, or cut off in its middle".into()));
+            }
             None => return Err(bad("not a kvlab trace: its first line is no header".into())),
         }
         let header = match serde_json::from_slice(&first) {

@@ -30,9 +30,11 @@ const HELP: &str = "Left the pool: every physical block, in the order of memory;
     block. Point at a block or a token to see where it lies.";
 const FORK_HELP: &str = "Goes on from here in a second way: the fork takes the likeliest token that the lane did not take. It \
     shares all blocks with the lane; the first of the two that writes into a shared block gets a copy of it (copy-on-write). \
-    Forks run untimed.";
-const LARGEST_CELL: f32 = 34.0;
+    Forks run untimed, in the lane's own memory, and end when the lane needs it.";
+const LARGEST_CELL: f32 = 44.0;
 const GAP: f32 = 3.0;
+/// The height of a sequence's title and the space around it.
+const TITLE: f32 = 40.0;
 
 /// The pane; true when the lane is to be forked. `refusal`: why it cannot be.
 pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -> bool {
@@ -79,7 +81,7 @@ fn absent(run: &RunState, lane: usize) -> &'static str {
 
 fn header(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -> bool {
     let mut fork = false;
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.strong("Blocks").on_hover_text(HELP);
         let label = ui.label("lane");
         let name = |lane: usize| run.lanes.get(lane).map_or("-", |lane| lane.name.as_str());
@@ -93,7 +95,8 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -
         fork = button.on_hover_text(FORK_HELP).on_disabled_hover_text(refusal.unwrap_or_default()).clicked();
         if let Some(picture) = run.lanes.get(view.lane).and_then(|lane| lane.blocks.as_ref()).filter(|p| p.n_blocks > 0)
         {
-            ui.label(RichText::new(counts(picture)).weak());
+            let is_region = run.lanes[view.lane].name.starts_with("contiguous");
+            ui.label(RichText::new(if is_region { region(picture) } else { counts(picture) }).weak());
             let copied = run.lanes.get(view.lane).and_then(|lane| lane.records.last()).map_or(0, |r| r.copied_bytes);
             if copied > 0 {
                 let text = format!("{} copied on write", bytes(copied));
@@ -104,6 +107,17 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -
     fork
 }
 
+/// What `contiguous` reserved, in a sentence: blocks too, but side by side, from the start, and of one sequence.
+fn region(picture: &PoolPicture) -> String {
+    let len = picture.sequences.first().map_or(0, |sequence| sequence.len);
+    let all = picture.n_blocks * picture.block_len;
+    let reserved = bytes(picture.token_bytes * all as u64);
+    format!(
+        "one region for {all} tokens, {reserved}, reserved from the start; {len} stored. It is drawn in blocks of {} that are neighbours",
+        picture.block_len
+    )
+}
+
 /// The pool in a sentence.
 fn counts(picture: &PoolPicture) -> String {
     let holders = picture.holders();
@@ -111,9 +125,9 @@ fn counts(picture: &PoolPicture) -> String {
     let shared = holders.iter().filter(|holders| holders.len() > 1).count();
     let block_bytes = picture.token_bytes * picture.block_len as u64;
     format!(
-        "{} blocks of {} tokens, {} each: {} held, {shared} shared, {free} free",
+        "{} blocks of {}, {} each: {} held, {shared} shared, {free} free",
         picture.n_blocks,
-        picture.block_len,
+        tokens(picture.block_len),
         bytes(block_bytes),
         picture.n_blocks - free
     )
@@ -124,7 +138,7 @@ fn pool(ui: &mut Ui, view: &View, picture: &PoolPicture) -> Option<u32> {
     ui.label("Pool: physical blocks");
     let holders = picture.holders();
     let fills = fills(picture);
-    let grid = Grid::new(ui, picture.n_blocks);
+    let grid = Grid::new(ui.available_width(), ui.available_height(), picture.n_blocks);
     let (rect, response) = ui.allocate_exact_size(grid.size, Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("pool: {}", counts(picture))));
     let mut pointed = None;
@@ -145,18 +159,22 @@ fn tables(ui: &mut Ui, view: &mut View, lane: &LaneState, picture: &PoolPicture)
     ui.label("Block tables: logical order, with the physical number");
     let holders = picture.holders();
     let mut pointed = None;
+    // The same room for each, so that blocks look the same in all.
+    #[expect(clippy::cast_precision_loss, reason = "a handful of sequences")]
+    let each = ui.available_height() / picture.sequences.len().max(1) as f32 - TITLE;
     ScrollArea::vertical().id_salt("tables").auto_shrink([false, false]).show(ui, |ui| {
         for (index, sequence) in picture.sequences.iter().enumerate() {
             let name = sequence_name(lane, index);
-            let title = format!("{name}: {} tokens", sequence.len);
+            let title = format!("{name}: {}", tokens(sequence.len));
             let is_chosen = view.sequence == index;
             let button = Button::selectable(is_chosen, RichText::new(title).color(color(ui, view.lane, index)));
-            if ui.add(button).on_hover_text("Shows its text below").clicked() {
+            let end = index.checked_sub(1).and_then(|fork| lane.forks.get(fork)).and_then(|fork| fork.end.as_deref());
+            if ui.add(button).on_hover_text(end.unwrap_or("Shows its text below")).clicked() {
                 view.sequence = index;
             }
-            let grid = Grid::new(ui, sequence.blocks.len());
+            let grid = Grid::new(ui.available_width(), each, sequence.blocks.len());
             let (rect, response) = ui.allocate_exact_size(grid.size, Sense::hover());
-            let label = format!("block table of {name}: {} blocks, {} tokens", sequence.blocks.len(), sequence.len);
+            let label = format!("block table of {name}: {} blocks, {}", sequence.blocks.len(), tokens(sequence.len));
             response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
             let mut here = None;
             for (place, block) in sequence.blocks.iter().enumerate() {
@@ -231,9 +249,14 @@ fn text(ui: &mut Ui, run: &RunState, view: &View, lane: &LaneState, picture: &Po
     pointed
 }
 
+/// A number of tokens, in words.
+fn tokens(n: usize) -> String {
+    if n == 1 { "1 token".into() } else { format!("{n} tokens") }
+}
+
 fn sequence_name(lane: &LaneState, index: usize) -> String {
     let Some(fork) = index.checked_sub(1).and_then(|fork| lane.forks.get(fork)) else { return lane.name.clone() };
-    let ended = fork.end.as_ref().map_or_else(String::new, |reason| format!(" (ended: {reason})"));
+    let ended = if fork.end.is_some() { " (ended)" } else { "" };
     format!("fork {index} from token {} on{ended}", fork.start)
 }
 
@@ -288,12 +311,12 @@ fn draw(ui: &Ui, cell: Rect, fill: f32, holders: &[Color32], is_pointed: bool, n
         Stroke::new(1.0, holders.first().copied().unwrap_or(theme::grid_color(ui.visuals())))
     };
     painter.rect_stroke(cell, 2.0, edge, StrokeKind::Inside);
-    if cell.width() >= 22.0 {
+    if cell.width() >= 20.0 {
         painter.text(
             cell.center(),
             Align2::CENTER_CENTER,
             number,
-            FontId::proportional(11.0),
+            FontId::proportional((cell.width() * 0.34).max(10.0)),
             ui.visuals().strong_text_color(),
         );
     }
@@ -302,7 +325,7 @@ fn draw(ui: &Ui, cell: Rect, fill: f32, holders: &[Color32], is_pointed: bool, n
 fn color(ui: &Ui, lane: usize, sequence: usize) -> Color32 {
     match sequence.checked_sub(1) {
         None => theme::lane_color(lane, ui.visuals()),
-        Some(fork) => theme::FORKS[fork % theme::FORKS.len()].on(ui.visuals()),
+        Some(fork) => theme::fork_color(lane, fork, ui.visuals()),
     }
 }
 
@@ -326,8 +349,8 @@ impl Grid {
         clippy::cast_sign_loss,
         reason = "coordinates on the screen"
     )]
-    fn new(ui: &Ui, n: usize) -> Self {
-        let (width, height) = (ui.available_width().max(1.0), ui.available_height().max(1.0));
+    fn new(width: f32, height: f32, n: usize) -> Self {
+        let (width, height) = (width.max(1.0), height.max(1.0));
         let mut cell = LARGEST_CELL;
         loop {
             let columns = (((width + GAP) / (cell + GAP)) as usize).max(1);

@@ -21,7 +21,8 @@ pub fn show(ui: &mut Ui, replay: &Replay, run: &RunState) -> Option<ReplayAction
     let mut action = None;
     ui.horizontal(|ui| {
         let mut button = |ui: &mut Ui, name: &str, help: &str, then: ReplayAction| {
-            if ui.button(name).on_hover_text(help).clicked() {
+            // The same width whatever it says, so that the slider stays in its place.
+            if ui.add(egui::Button::new(name).min_size(egui::vec2(56.0, 0.0))).on_hover_text(help).clicked() {
                 action = Some(then);
             }
         };
@@ -30,12 +31,12 @@ pub fn show(ui: &mut Ui, replay: &Replay, run: &RunState) -> Option<ReplayAction
         button(ui, "Back", "One token of every lane back (left arrow)", ReplayAction::Back);
         button(ui, "Forward", "One token of every lane on (right arrow)", ReplayAction::Forward);
         button(ui, "Close trace", "Back to live runs", ReplayAction::Close);
-        let mut cursor = replay.cursor();
+        let mut round = replay.round();
         ui.spacing_mut().slider_width = (ui.available_width() - 470.0).max(120.0);
         let label = ui.label("Moment");
-        let slider = Slider::new(&mut cursor, 0..=replay.len()).show_value(false);
+        let slider = Slider::new(&mut round, 0..=replay.last()).show_value(false);
         if ui.add(slider).labelled_by(label.id).changed() {
-            action = Some(ReplayAction::Seek(cursor));
+            action = Some(ReplayAction::Seek(round));
         }
         ui.label(format!("{} of {} tokens", run.progress(), run.tokens));
         let what = format!("{} ({})", replay.path.display(), replay.ending());

@@ -5,11 +5,12 @@ use egui::{Align, Layout, ProgressBar, RichText, Theme, Ui};
 use crate::{
     app::{
         panels::controls::Action,
-        state::{Phase, RunState},
+        state::{LaneState, Phase, RunState},
         theme,
         units::count,
         worker::Facts,
     },
+    experiment::LaneEnd,
     model::hub::name::short,
     report::units::bytes,
 };
@@ -65,6 +66,7 @@ pub fn welcome(ui: &mut Ui) {
         ui.heading("Press Run");
         ui.label("One model continues one prompt in several lanes, each with another KV cache.");
         ui.label("What every token costs appears here while it happens.");
+        ui.label("Drop a trace.jsonl of an earlier run on this window to see that run again.");
     });
 }
 
@@ -83,11 +85,19 @@ pub fn phase(run: &RunState) -> String {
         Phase::Pausing => format!("pausing: {tokens}"),
         Phase::Paused => format!("paused: {tokens}"),
         Phase::Replay => format!("replay: {tokens}"),
-        Phase::Finished => format!("finished: {tokens}"),
+        Phase::Finished => format!("finished: {tokens}{}", stopped(run)),
         Phase::Cancelled => format!("cancelled: {tokens}"),
         Phase::Failed if run.lanes.is_empty() => "failed".into(),
         Phase::Failed => format!("failed: {tokens}"),
     }
+}
+
+/// The lanes that did not get to their end.
+fn stopped(run: &RunState) -> String {
+    let failed = |lane: &&LaneState| matches!(lane.end, Some(LaneEnd::Failed(_)));
+    let stopped =
+        run.lanes.iter().filter(failed).map(|lane| format!("; {} stopped at {}", lane.name, lane.records.len()));
+    stopped.collect()
 }
 
 fn theme_button(ui: &mut Ui) {

@@ -25,6 +25,8 @@ pub struct View {
     pub head: Option<(usize, usize)>,
     overview: Option<Heatmap>,
     large: Option<Heatmap>,
+    /// Tokens between two lines in the last frame.
+    line_every: usize,
     /// The row under the pointer in the last frame.
     pointed: Option<usize>,
 }
@@ -43,7 +45,7 @@ const HELP: &str = "Each row is a token that was run, each column a token it can
 /// Tokens in the list of the newest token.
 const LIST: usize = 8;
 /// Closer block boundaries than this are thinned out.
-const BOUNDARY_POINTS: f32 = 6.0;
+const BOUNDARY_POINTS: f32 = 12.0;
 
 /// The pane.
 pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
@@ -82,11 +84,10 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
 }
 
 fn header(ui: &mut Ui, run: &RunState, attention: Option<&AttentionState>, view: &mut View) {
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.strong("Attention").on_hover_text(HELP);
         if run.phase == Phase::Replay {
-            ui.label("of").on_hover_text("A trace holds the attention of one lane");
-            if let Some(lane) = run.lanes.get(view.lane) {
+            if let (Some(lane), Some(_)) = (run.lanes.get(view.lane), attention) {
                 theme::lane_name(ui, view.lane, &lane.name);
             }
         } else {
@@ -117,7 +118,11 @@ fn header(ui: &mut Ui, run: &RunState, attention: Option<&AttentionState>, view:
         if let Some(blocks) = run.lanes.get(attention.lane).and_then(|lane| lane.blocks.as_ref())
             && blocks.n_blocks > 0
         {
-            ui.label(RichText::new(format!("lines: blocks of {} tokens", blocks.block_len)).weak());
+            let lines = match view.line_every / blocks.block_len {
+                0 | 1 => format!("lines: blocks of {}", blocks.block_len),
+                blocks_per_line => format!("lines: every {blocks_per_line} blocks of {}", blocks.block_len),
+            };
+            ui.label(RichText::new(lines).weak());
         }
     });
 }
@@ -180,7 +185,7 @@ fn large(ui: &mut Ui, run: &RunState, source: Source<'_>, view: &mut View, side:
     ui.painter().rect_filled(rect, 0.0, ui.visuals().extreme_bg_color);
     Image::from_texture(map.texture()).paint_at(ui, rect);
     let cell = side / count(n_tokens);
-    boundaries(ui, run, attention, rect, cell);
+    view.line_every = boundaries(ui, run, attention, rect, cell);
     let n_rows = attention.rows.len();
     let name = format!("attention of layer {}, head {}: {n_rows} rows", layer + 1, head + 1);
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
@@ -205,11 +210,13 @@ fn large(ui: &mut Ui, run: &RunState, source: Source<'_>, view: &mut View, side:
     ));
 }
 
-/// Where blocks end, over the tokens that are stored.
-fn boundaries(ui: &Ui, run: &RunState, attention: &AttentionState, rect: Rect, cell: f32) {
-    let Some(blocks) = run.lanes.get(attention.lane).and_then(|lane| lane.blocks.as_ref()) else { return };
+/// Where blocks end, over the tokens that are stored; returns how many tokens lie between two lines.
+fn boundaries(ui: &Ui, run: &RunState, attention: &AttentionState, rect: Rect, cell: f32) -> usize {
+    let Some(blocks) = run.lanes.get(attention.lane).and_then(|lane| lane.blocks.as_ref()) else {
+        return 0;
+    };
     if blocks.n_blocks == 0 {
-        return;
+        return 0;
     }
     let mut every = blocks.block_len.max(1);
     while count(every) * cell < BOUNDARY_POINTS {
@@ -222,6 +229,7 @@ fn boundaries(ui: &Ui, run: &RunState, attention: &AttentionState, rect: Rect, c
         // From the diagonal down: above it a token is not seen yet.
         ui.painter().vline(x, rect.top() + count(token) * cell..=rect.top() + count(n_rows) * cell, stroke);
     }
+    every
 }
 
 fn cross(ui: &Ui, rect: Rect, cell: f32, query: usize, key: usize) {
@@ -240,7 +248,7 @@ fn query(attention: &AttentionState, view: &View) -> usize {
 /// The largest weights of one token, as bars.
 fn choice(ui: &mut Ui, run: &RunState, attention: &AttentionState, view: &View) {
     let query = query(attention, view);
-    let who = if view.pointed.is_some() { "The token" } else { "The newest token" };
+    let who = if view.pointed.is_some() { "Token" } else { "The newest stored token" };
     ui.add(Label::new(format!("{who} {} looks at", quoted(run.token_text(attention.lane, 0, query)))).wrap());
     let (layer, head) = view.shown(attention);
     let row = attention.row(layer, head, query);
@@ -264,9 +272,9 @@ fn choice(ui: &mut Ui, run: &RunState, attention: &AttentionState, view: &View) 
             let mid = rect.center().y;
             text(pos2(rect.left() + 4.0, mid), Align2::LEFT_CENTER, quoted(run.token_text(attention.lane, 0, key)));
             let place = placed(run, attention.lane, key).unwrap_or_else(|| format!("token {key}"));
-            text(pos2(rect.right() - 46.0, mid), Align2::RIGHT_CENTER, place);
-            text(pos2(rect.right() - 4.0, mid), Align2::RIGHT_CENTER, format!("{:.0} %", weight * 100.0));
-            let name = format!("token {key}: {:.0} %", weight * 100.0);
+            text(pos2(rect.right() - 56.0, mid), Align2::RIGHT_CENTER, place);
+            text(pos2(rect.right() - 4.0, mid), Align2::RIGHT_CENTER, format!("{:.1} %", weight * 100.0));
+            let name = format!("token {key}: {:.1} %", weight * 100.0);
             response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &name));
         }
     });
