@@ -254,10 +254,11 @@ fn tokens(n: usize) -> String {
     if n == 1 { "1 token".into() } else { format!("{n} tokens") }
 }
 
+/// The lane's name, or a fork's: its number and the token that it said otherwise, as `kvlab run --fork` counts.
 fn sequence_name(lane: &LaneState, index: usize) -> String {
     let Some(fork) = index.checked_sub(1).and_then(|fork| lane.forks.get(fork)) else { return lane.name.clone() };
     let ended = if fork.end.is_some() { " (ended)" } else { "" };
-    format!("fork {index} from token {} on{ended}", fork.start)
+    format!("fork {index} @{}{ended}", fork.start + 1)
 }
 
 /// The filled share of each physical block: that of whoever filled it most.
