@@ -71,8 +71,12 @@ fn a_cached_model_runs_without_a_network_and_says_so() {
     assert_eq!((&again.folder, &again.commit), (&first.folder, &first.commit));
     let note = again.note.expect("a note");
     assert!(note.contains("may not be the newest") && note.contains("cannot be reached"), "{note}");
-    lab.script("HEAD", "config.json", [Reply::Status(500, "")]);
-    assert!(lab.get().expect("cached").note.is_some());
+    // Timed out, limited, broken: all say "not now".
+    for status in [408, 429, 500, 503] {
+        lab.script("HEAD", "config.json", [Reply::Status(status, "")]);
+        let note = lab.get().expect("cached").note.expect("a note");
+        assert!(note.contains(&format!("status {status}")), "{note}");
+    }
     // A refusal is an answer.
     lab.script("HEAD", "config.json", [Reply::Status(404, "RepoNotFound")]);
     assert!(matches!(lab.get(), Err(HubError::NoModel { .. })));

@@ -75,10 +75,15 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// True when nobody answered, which a copy in the cache makes up for.
+    /// True when nobody answered, or the answer was "not now"; a copy in the cache makes up for that.
     #[must_use]
     pub fn is_no_answer(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::Status { status: 500.., .. })
+        let not_now = |status: u16| matches!(status, 408 | 429 | 500..);
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Status { status, .. } => not_now(*status),
+            _ => false,
+        }
     }
 
     /// The first sentence of the message.
