@@ -162,6 +162,20 @@ fn what_the_hub_refuses_is_said() {
 }
 
 #[test]
+fn messages_hold_no_secret_of_an_address() {
+    let (lab, storage) = (Lab::new(), HubServer::start());
+    storage.script("GET /blob?Signature=secret", [Reply::Status(500, "")]);
+    lab.script("GET", WEIGHTS, [Reply::Redirect(302, Some(format!("{}/blob?Signature=secret", storage.endpoint)))]);
+    let message = lab.get().expect_err("broken").to_string();
+    assert!(message.contains(&format!("{}/blob answered with status 500", storage.endpoint)), "{message}");
+    for endpoint in ["http://me:secret@127.0.0.1:1", "http://me:secret@", "me:secret@127.0.0.1"] {
+        let hub = HubConfig { endpoint: endpoint.into(), ..lab.hub() };
+        let message = get(&hub, ID, None).expect_err("nobody there").to_string();
+        assert!(!message.contains("secret"), "{message}");
+    }
+}
+
+#[test]
 fn a_model_without_safetensors_is_refused() {
     let lab = Lab::new();
     lab.script("HEAD", WEIGHTS, [Reply::Status(404, "EntryNotFound")]);

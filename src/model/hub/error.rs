@@ -12,7 +12,7 @@ pub enum HubError {
     BuiltWithoutHub,
     #[error("`{0}` is no name that the hub can have; names are NAME or ORG/NAME, with @REVISION behind if wanted")]
     BadName(String),
-    #[error("HF_ENDPOINT is `{0}`; it must be an address like https://huggingface.co")]
+    #[error("HF_ENDPOINT is `{}`; it must be an address like https://huggingface.co", shown(.0))]
     BadEndpoint(String),
     #[error("there is no home folder to keep models in; set HF_HOME to a folder")]
     NoHome,
@@ -22,11 +22,12 @@ pub enum HubError {
     )]
     NotCached { model: String, file: &'static str, cache: PathBuf },
     #[error(
-        "{url} cannot be reached: {reason}. Without a network there are `--offline` with a model that is in the \
-         cache (`kvlab models` lists them), `shape:gpt2` (random weights) and folders"
+        "{} cannot be reached: {reason}. Without a network there are `--offline` with a model that is in the \
+         cache (`kvlab models` lists them), `shape:gpt2` (random weights) and folders",
+        shown(url)
     )]
     Unreachable { url: String, reason: String },
-    #[error("{url} has not sent a byte for {secs} s. {kept}")]
+    #[error("{} has not sent a byte for {secs} s. {kept}", shown(url))]
     Silent { url: String, secs: f64, kept: Kept },
     #[error("the download of {file} broke off: {reason}. {kept}")]
     CutOff { file: &'static str, reason: String, kept: Kept },
@@ -43,11 +44,11 @@ pub enum HubError {
     NoRevision { id: String, revision: String },
     #[error("`{model}` has no {file}{}", hint(file))]
     NoFile { model: String, file: &'static str },
-    #[error("{url} answered with status {status}; nothing was changed, try again later")]
+    #[error("{} answered with status {status}; nothing was changed, try again later", shown(url))]
     Status { url: String, status: u16 },
-    #[error("{url} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?")]
+    #[error("{} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?", shown(url))]
     Redirect { url: String, reason: String },
-    #[error("{url} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?")]
+    #[error("{} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?", shown(url))]
     NotAHub { url: String, reason: String },
     #[error(
         "{file} came with another content than the hub announced: sha256 expected {expected}, actual {actual}. It was \
@@ -94,6 +95,17 @@ impl HubError {
     }
 }
 
+/// An address without what may be secret: the signature behind `?`, and a name and password before `@`. Also of what is
+/// no address.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").map_or(("", url), |(scheme, rest)| (&url[..scheme.len() + 2], rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{host}{path}")
+}
+
 fn hint(file: &str) -> &'static str {
     if file == super::WEIGHTS { "; kvlab reads safetensors only, so another revision or model is needed" } else { "" }
 }
@@ -127,5 +139,27 @@ fn size(bytes: u64) -> String {
         0..1_000_000 => format!("{bytes} bytes"),
         1_000_000..1_000_000_000 => format!("{:.1} MB", value / 1e6),
         _ => format!("{:.2} GB", value / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_addresses_are_not_shown() {
+        for (url, expected) in [
+            ("https://hub.example/a/b", "https://hub.example/a/b"),
+            ("https://cdn.example/a?Signature=secret&x=@", "https://cdn.example/a"),
+            ("https://cdn.example?secret", "https://cdn.example"),
+            ("http://me:secret@hub.example:81/a@b#secret", "http://hub.example:81/a@b"),
+            ("http://me:sec@ret@hub.example", "http://hub.example"),
+            ("//me:secret@hub.example/a", "//hub.example/a"),
+            ("me:secret@hub.example", "hub.example"),
+            ("/a/b?secret", "/a/b"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+        }
     }
 }
