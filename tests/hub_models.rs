@@ -233,6 +233,24 @@ fn both_forms_of_a_tokenizer_give_the_embedded_models_text() {
 }
 
 #[test]
+fn a_404_that_is_not_the_hubs_is_forgotten() {
+    let lab = Lab::new();
+    put_story(&lab, ID, false);
+    lab.script("HEAD", "tokenizer.json", [Reply::Status(404, "")]);
+    let first = lab.get().expect("runs without it, for token ids");
+    assert!(!first.folder.join("tokenizer.json").exists() && first.folder.join(WEIGHTS).exists());
+    assert!(!lab.folder().join(".no_exist").join(COMMIT).join("tokenizer.json").exists());
+    assert!(!lab.folder().join("refs/main").exists(), "what is not complete was recorded");
+    assert!(lab.get().expect("asks again").folder.join("tokenizer.json").exists());
+    assert_eq!(fs::read_to_string(lab.folder().join("refs/main")).expect("ref"), COMMIT);
+
+    let lab = Lab::new();
+    lab.script("HEAD", WEIGHTS, [Reply::Status(404, "")]);
+    let message = lab.get().expect_err("no weights").to_string();
+    assert!(message.contains("model.safetensors was not found") && message.contains("in between"), "{message}");
+}
+
+#[test]
 fn a_tokenizer_larger_than_its_model_is_found_out_at_the_prompt() {
     let lab = Lab::new();
     put_story(&lab, ID, false);

@@ -33,7 +33,7 @@ pub enum Reply {
     WrongRange,
     /// A redirect with the headers of the file.
     Redirect(u16, Option<String>),
-    /// A status with the hub's `X-Error-Code`.
+    /// A status with the hub's `X-Error-Code`; without it where that is empty.
     Status(u16, &'static str),
     /// A header in another form.
     With(&'static str, String),
@@ -178,7 +178,8 @@ fn answer(
     match &reply {
         Reply::Silence => return wait(stop),
         Reply::Status(status, code) => {
-            return head(*status, &[("X-Error-Code", (*code).into()), ("Content-Length", "0".into())]);
+            let code = (!code.is_empty()).then(|| ("X-Error-Code", (*code).into()));
+            return head(*status, &code.into_iter().chain([("Content-Length", "0".into())]).collect::<Vec<_>>());
         }
         _ => {}
     }

@@ -44,6 +44,13 @@ pub enum HubError {
     NoRevision { id: String, revision: String },
     #[error("`{model}` has no {file}{}", hint(file))]
     NoFile { model: String, file: &'static str },
+    /// A 404 that may come from whatever answers for the hub: nothing to remember.
+    #[error(
+        "`{model}`: {file} was not found{}. The answer has not the hub's error code; does something in between answer \
+         for the hub?",
+        hint(file)
+    )]
+    NotFound { model: String, file: &'static str },
     #[error("{} answered with status {status}; nothing was changed, try again later", shown(url))]
     Status { url: String, status: u16 },
     #[error("{} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?", shown(url))]

@@ -146,7 +146,7 @@ impl Remote {
             (404, Some("EntryNotFound")) => HubError::NoFile { model, file },
             (404, Some("RevisionNotFound")) => HubError::NoRevision { id, revision: revision.into() },
             // A commit that has given its configuration exists.
-            (404, _) if is_commit(revision) && file != CONFIG => HubError::NoFile { model, file },
+            (404, _) if is_commit(revision) && file != CONFIG => HubError::NotFound { model, file },
             (404, _) => HubError::NoModel { model },
             (status @ (401 | 403), _) => HubError::NeedsToken { model, status, had_token: self.had_token },
             (status, _) => HubError::Status { url: answer.url.clone(), status },
