@@ -153,6 +153,7 @@ fn what_the_hub_refuses_is_said() {
     for (status, code) in [(401, "RepoNotFound"), (403, "GatedRepo")] {
         let message = message(status, code);
         assert!(message.contains(&status.to_string()) && message.contains("HF_TOKEN"), "{message}");
+        assert!(message.contains("no such folder"), "{message}");
     }
     assert!(message(503, "").contains("status 503"));
     lab.script("HEAD", "config.json", [Reply::Status(401, "")]);
@@ -221,7 +222,7 @@ fn without_a_network_the_message_says_what_works() {
     let lab = Lab::new();
     let hub = HubConfig { endpoint: NOBODY.into(), ..lab.hub() };
     let message = get(&hub, ID, None).expect_err("no network").to_string();
-    for word in ["cannot be reached", "refused", "--offline", "shape:gpt2", "folders"] {
+    for word in ["cannot be reached", "refused", "no folder of the name", "--offline", "shape:gpt2", "folders"] {
         assert!(message.contains(word), "{message}");
     }
     for endpoint in ["huggingface.co", "ftp://huggingface.co", "http://", ""] {

@@ -88,6 +88,7 @@ fn offline_asks_nobody() {
     let offline = HubConfig { offline: true, ..lab.hub() };
     let message = get(&offline, ID, None).expect_err("not cached").to_string();
     assert!(message.contains("config.json of `someone/tiny` is not in the cache"), "{message}");
+    assert!(message.contains("there is no such folder"), "{message}");
     assert!(lab.server.requests().is_empty());
     let first = lab.get().expect("downloads");
     let before = lab.server.requests().len();

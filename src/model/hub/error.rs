@@ -17,13 +17,14 @@ pub enum HubError {
     #[error("there is no home folder to keep models in; set HF_HOME to a folder")]
     NoHome,
     #[error(
-        "{file} of `{model}` is not in the cache ({}), and kvlab is offline; run once without --offline and \
-         HF_HUB_OFFLINE, or use `shape:gpt2` (random weights) or a folder", cache.display()
+        "{file} of `{model}` is not in the cache ({}), kvlab is offline, and there is no such folder; run once without \
+         --offline and HF_HUB_OFFLINE, or use `shape:gpt2` (random weights) or a folder", cache.display()
     )]
     NotCached { model: String, file: &'static str, cache: PathBuf },
     #[error(
-        "{} cannot be reached: {reason}. Without a network there are `--offline` with a model that is in the \
-         cache (`kvlab models` lists them), `shape:gpt2` (random weights) and folders",
+        "{} cannot be reached: {reason}. There is no folder of the name that was given. Without a network there are \
+         `--offline` with a model that is in the cache (`kvlab models` lists them), `shape:gpt2` (random weights) and \
+         folders",
         shown(url)
     )]
     Unreachable { url: String, reason: String },
@@ -35,7 +36,8 @@ pub enum HubError {
     Cancelled { kept: Kept },
     #[error(
         "the hub does not give out `{model}` (status {status}): it does not exist, or it is private or gated and needs \
-         a token that may read it, in HF_TOKEN{}", if *had_token { " (the one that was sent may not)" } else { "" }
+         a token that may read it, in HF_TOKEN{}; there is no such folder either",
+        if *had_token { " (the one that was sent may not)" } else { "" }
     )]
     NeedsToken { model: String, status: u16, had_token: bool },
     #[error("the hub has no model `{model}`, and there is no such folder; check the name and the revision")]
