@@ -13,7 +13,7 @@ use kvlab::model::{HubConfig, HubError, ModelError, Progress};
 use support::{
     NEVER,
     hub_lab::{COMMIT, ID, LATER, Lab, NOBODY, WEIGHTS, get, get_with, golden_file},
-    hub_server::{HubServer, Reply, sha256},
+    hub_server::{HubServer, Reply, git_hash, sha256},
 };
 
 #[test]
@@ -25,7 +25,7 @@ fn redirects_are_followed_and_the_token_stays_with_the_hub() {
     lab.script("GET", WEIGHTS, [away()]);
     // Within the hub, as it does for small files; the second step relative to the first.
     let config = golden_file("config.json");
-    let headers = vec![("X-Repo-Commit", COMMIT.to_owned()), ("ETag", format!("\"{}\"", &sha256(&config)[..40]))];
+    let headers = vec![("X-Repo-Commit", COMMIT.to_owned()), ("ETag", format!("\"{}\"", git_hash(&config)))];
     lab.server.put_raw("/api/moved/config.json", &config, headers.clone());
     lab.server.put_raw("/api/moved/there.json", &config, headers);
     lab.script("HEAD", "config.json", [Reply::Redirect(307, Some("/api/moved/config.json".into()))]);
@@ -94,6 +94,25 @@ fn other_bytes_than_announced_are_deleted() {
     assert!(!lab.part().exists() && !lab.part().with_extension("").exists());
     lab.assert_weights(&lab.get().expect("the next run starts anew"));
     assert_eq!(lab.server.asked("GET", WEIGHTS)[1].range, None);
+}
+
+#[test]
+fn small_files_are_checked_by_the_hash_that_git_gives_them() {
+    let lab = Lab::new();
+    lab.server.put(ID, "main", COMMIT, "tokenizer.json", b"{}");
+    for (file, right) in [("config.json", golden_file("config.json")), ("tokenizer.json", b"{}".to_vec())] {
+        // Of the same length.
+        lab.script("GET", file, [Reply::Corrupt]);
+        let message = lab.get().expect_err("other bytes").to_string();
+        let blob = lab.folder().join("blobs").join(git_hash(&right));
+        assert!(message.contains(&format!("{file} came with another content")), "{message}");
+        assert!(message.contains(&format!("git's sha1 expected {}, actual ", git_hash(&right))), "{message}");
+        assert!(!blob.exists() && !blob.with_extension("part").exists());
+    }
+    // An etag of another form is a name and no hash: the length is what there is to check.
+    lab.script("HEAD", "tokenizer.json", [Reply::With("ETag", "\"some-name\"".into())]);
+    lab.script("GET", "tokenizer.json", [Reply::Corrupt]);
+    lab.assert_weights(&lab.get().expect("downloads"));
 }
 
 #[test]

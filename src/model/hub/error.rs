@@ -60,10 +60,10 @@ pub enum HubError {
     #[error("{} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?", shown(url))]
     NotAHub { url: String, reason: String },
     #[error(
-        "{file} came with another content than the hub announced: sha256 expected {expected}, actual {actual}. It was \
+        "{file} came with another content than the hub announced: {algorithm} expected {expected}, actual {actual}. It was \
          deleted; run again to download it anew"
     )]
-    WrongHash { file: &'static str, expected: String, actual: String },
+    WrongHash { file: &'static str, algorithm: &'static str, expected: String, actual: String },
     #[error("{file} has another length than the hub announced: {expected} bytes expected, actual {actual}. {kept}")]
     WrongSize { file: &'static str, expected: u64, actual: u64, kept: Kept },
     #[error("{file} is said to have {bytes} bytes, more than any such file; nothing was downloaded")]
