@@ -178,7 +178,7 @@ fn print_table(lanes: &[Lane<'_>], out: &mut dyn Write) -> Result<()> {
          TTFT   time to first token: the prompt and the first pick\n\
          first, last   median ITL (inter-token latency: one later token, its pass and its pick) of so many tokens\n\
          ratio  last / first: what a longer text costs a token\n\
-         sum    the shortest times of all tokens, from whichever round: with several, no run was that short\n\
+         sum    the shortest times of all tokens, from whichever round; no run was shorter\n\
          rows   tokens that went through the model",
         lanes[0].samples.len()
     )?;
