@@ -3,7 +3,7 @@
 //! ```text
 //! models--org--name/
 //!     blobs/<etag>                      the content, once, under its hash
-//!     snapshots/<commit>/<file>         links to blobs: the files of one commit; second names or copies where links are not to be had
+//!     snapshots/<commit>/<file>         the files of one commit: links to blobs, or second names or copies
 //!     refs/<branch>                     the commit that a branch was last seen at
 //!     .no_exist/<commit>/<file>         files that a commit does not have
 //! ```
