@@ -60,8 +60,8 @@ pub enum HubError {
     #[error("{} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?", shown(url))]
     NotAHub { url: String, reason: String },
     #[error(
-        "{file} came with another content than the hub announced: {algorithm} expected {expected}, actual {actual}. It was \
-         deleted; run again to download it anew"
+        "{file} came with another content than the hub announced: {algorithm} expected {expected}, actual {actual}. It \
+         was deleted; run again to download it anew"
     )]
     WrongHash { file: &'static str, algorithm: &'static str, expected: String, actual: String },
     #[error("{file} has another length than the hub announced: {expected} bytes expected, actual {actual}. {kept}")]

@@ -99,8 +99,8 @@ impl Files<'_, '_> {
             .map_err(|e| HubError::Disk { path: self.cache.snapshot(self.commit), reason: e.to_string() })
     }
 
-    /// True if the commit has the file. That it has none is remembered when the hub says so, for ever; another 404 counts
-    /// for this run, and the next one asks again.
+    /// True if the commit has the file. That it has none is remembered when the hub says so; another 404 counts for this
+    /// run, and the next one asks again.
     fn get_if_there(&mut self, file: &'static str) -> Result<bool, HubError> {
         if self.cache.is_absent(self.commit, file) {
             return Ok(false);
