@@ -13,7 +13,7 @@ use kvlab::model::{HubConfig, HubError, ModelError, Progress};
 use support::{
     NEVER,
     hub_lab::{COMMIT, ID, LATER, Lab, NOBODY, WEIGHTS, get, get_with, golden_file},
-    hub_server::{HubServer, Reply, sha256},
+    hub_server::{HubServer, Reply, git_hash, sha256},
 };
 
 #[test]
@@ -25,7 +25,7 @@ fn redirects_are_followed_and_the_token_stays_with_the_hub() {
     lab.script("GET", WEIGHTS, [away()]);
     // Within the hub, as it does for small files; the second step relative to the first.
     let config = golden_file("config.json");
-    let headers = vec![("X-Repo-Commit", COMMIT.to_owned()), ("ETag", format!("\"{}\"", &sha256(&config)[..40]))];
+    let headers = vec![("X-Repo-Commit", COMMIT.to_owned()), ("ETag", format!("\"{}\"", git_hash(&config)))];
     lab.server.put_raw("/api/moved/config.json", &config, headers.clone());
     lab.server.put_raw("/api/moved/there.json", &config, headers);
     lab.script("HEAD", "config.json", [Reply::Redirect(307, Some("/api/moved/config.json".into()))]);
@@ -97,6 +97,25 @@ fn other_bytes_than_announced_are_deleted() {
 }
 
 #[test]
+fn small_files_are_checked_by_the_hash_that_git_gives_them() {
+    let lab = Lab::new();
+    lab.server.put(ID, "main", COMMIT, "tokenizer.json", b"{}");
+    for (file, right) in [("config.json", golden_file("config.json")), ("tokenizer.json", b"{}".to_vec())] {
+        // Of the same length.
+        lab.script("GET", file, [Reply::Corrupt]);
+        let message = lab.get().expect_err("other bytes").to_string();
+        let blob = lab.folder().join("blobs").join(git_hash(&right));
+        assert!(message.contains(&format!("{file} came with another content")), "{message}");
+        assert!(message.contains(&format!("git's sha1 expected {}, actual ", git_hash(&right))), "{message}");
+        assert!(!blob.exists() && !blob.with_extension("part").exists());
+    }
+    // An etag of another form is a name and no hash: the length is what there is to check.
+    lab.script("HEAD", "tokenizer.json", [Reply::With("ETag", "\"some-name\"".into())]);
+    lab.script("GET", "tokenizer.json", [Reply::Corrupt]);
+    lab.assert_weights(&lab.get().expect("downloads"));
+}
+
+#[test]
 fn a_part_of_another_file_is_found_out() {
     let lab = Lab::new();
     lab.leave_part(&[7; 5_000]);
@@ -153,12 +172,27 @@ fn what_the_hub_refuses_is_said() {
     for (status, code) in [(401, "RepoNotFound"), (403, "GatedRepo")] {
         let message = message(status, code);
         assert!(message.contains(&status.to_string()) && message.contains("HF_TOKEN"), "{message}");
+        assert!(message.contains("no such folder"), "{message}");
     }
     assert!(message(503, "").contains("status 503"));
     lab.script("HEAD", "config.json", [Reply::Status(401, "")]);
     let hub = HubConfig { token: Some("hf_secret".into()), ..lab.hub() };
     let message = get(&hub, ID, None).expect_err("refused").to_string();
     assert!(message.contains("the one that was sent may not") && !message.contains("hf_secret"), "{message}");
+}
+
+#[test]
+fn messages_hold_no_secret_of_an_address() {
+    let (lab, storage) = (Lab::new(), HubServer::start());
+    storage.script("GET /blob?Signature=secret", [Reply::Status(500, "")]);
+    lab.script("GET", WEIGHTS, [Reply::Redirect(302, Some(format!("{}/blob?Signature=secret", storage.endpoint)))]);
+    let message = lab.get().expect_err("broken").to_string();
+    assert!(message.contains(&format!("{}/blob answered with status 500", storage.endpoint)), "{message}");
+    for endpoint in ["http://me:secret@127.0.0.1:1", "http://me:secret@", "me:secret@127.0.0.1"] {
+        let hub = HubConfig { endpoint: endpoint.into(), ..lab.hub() };
+        let message = get(&hub, ID, None).expect_err("nobody there").to_string();
+        assert!(!message.contains("secret"), "{message}");
+    }
 }
 
 #[test]
@@ -207,7 +241,7 @@ fn without_a_network_the_message_says_what_works() {
     let lab = Lab::new();
     let hub = HubConfig { endpoint: NOBODY.into(), ..lab.hub() };
     let message = get(&hub, ID, None).expect_err("no network").to_string();
-    for word in ["cannot be reached", "refused", "--offline", "shape:gpt2", "folders"] {
+    for word in ["cannot be reached", "refused", "no folder of the name", "--offline", "shape:gpt2", "folders"] {
         assert!(message.contains(word), "{message}");
     }
     for endpoint in ["huggingface.co", "ftp://huggingface.co", "http://", ""] {

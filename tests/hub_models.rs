@@ -71,8 +71,12 @@ fn a_cached_model_runs_without_a_network_and_says_so() {
     assert_eq!((&again.folder, &again.commit), (&first.folder, &first.commit));
     let note = again.note.expect("a note");
     assert!(note.contains("may not be the newest") && note.contains("cannot be reached"), "{note}");
-    lab.script("HEAD", "config.json", [Reply::Status(500, "")]);
-    assert!(lab.get().expect("cached").note.is_some());
+    // Timed out, limited, broken: all say "not now".
+    for status in [408, 429, 500, 503] {
+        lab.script("HEAD", "config.json", [Reply::Status(status, "")]);
+        let note = lab.get().expect("cached").note.expect("a note");
+        assert!(note.contains(&format!("status {status}")), "{note}");
+    }
     // A refusal is an answer.
     lab.script("HEAD", "config.json", [Reply::Status(404, "RepoNotFound")]);
     assert!(matches!(lab.get(), Err(HubError::NoModel { .. })));
@@ -84,6 +88,7 @@ fn offline_asks_nobody() {
     let offline = HubConfig { offline: true, ..lab.hub() };
     let message = get(&offline, ID, None).expect_err("not cached").to_string();
     assert!(message.contains("config.json of `someone/tiny` is not in the cache"), "{message}");
+    assert!(message.contains("there is no such folder"), "{message}");
     assert!(lab.server.requests().is_empty());
     let first = lab.get().expect("downloads");
     let before = lab.server.requests().len();
@@ -226,6 +231,24 @@ fn both_forms_of_a_tokenizer_give_the_embedded_models_text() {
     let story = text("story");
     assert!(text("someone/new") == story && text("someone/old") == story);
     assert!(lab.server.asked("HEAD", "someone/new/resolve/main/vocab.json").is_empty());
+}
+
+#[test]
+fn a_404_that_is_not_the_hubs_is_forgotten() {
+    let lab = Lab::new();
+    put_story(&lab, ID, false);
+    lab.script("HEAD", "tokenizer.json", [Reply::Status(404, "")]);
+    let first = lab.get().expect("runs without it, for token ids");
+    assert!(!first.folder.join("tokenizer.json").exists() && first.folder.join(WEIGHTS).exists());
+    assert!(!lab.folder().join(".no_exist").join(COMMIT).join("tokenizer.json").exists());
+    assert!(!lab.folder().join("refs/main").exists(), "what is not complete was recorded");
+    assert!(lab.get().expect("asks again").folder.join("tokenizer.json").exists());
+    assert_eq!(fs::read_to_string(lab.folder().join("refs/main")).expect("ref"), COMMIT);
+
+    let lab = Lab::new();
+    lab.script("HEAD", WEIGHTS, [Reply::Status(404, "")]);
+    let message = lab.get().expect_err("no weights").to_string();
+    assert!(message.contains("model.safetensors was not found") && message.contains("in between"), "{message}");
 }
 
 #[test]

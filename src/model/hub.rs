@@ -9,6 +9,7 @@
 //! - `http`: a request on its own thread, with a deadline for silence
 //! - `remote`: what the hub says about a file
 //! - `cache`: the folder layout
+//! - `hash`: the hash by which the hub names a content
 //! - `download`: one file, continued and verified
 //! - `snapshot`: all files of one commit
 
@@ -19,6 +20,8 @@ pub mod name;
 mod cache;
 #[cfg(feature = "hub")]
 mod download;
+#[cfg(feature = "hub")]
+mod hash;
 #[cfg(feature = "hub")]
 mod http;
 #[cfg(feature = "hub")]

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// How one request is answered. What is not scripted gets [`Reply::File`].
@@ -33,7 +34,7 @@ pub enum Reply {
     WrongRange,
     /// A redirect with the headers of the file.
     Redirect(u16, Option<String>),
-    /// A status with the hub's `X-Error-Code`.
+    /// A status with the hub's `X-Error-Code`; without it where that is empty.
     Status(u16, &'static str),
     /// A header in another form.
     With(&'static str, String),
@@ -70,7 +71,16 @@ pub struct HubServer {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+    hex(&Sha256::digest(bytes))
+}
+
+/// The name that git gives a file's content.
+pub fn git_hash(bytes: &[u8]) -> String {
+    hex(&Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 impl HubServer {
@@ -93,16 +103,15 @@ impl HubServer {
     }
 
     /// Gives `branch` of a model a file, and the commit it is at. Weights have a sha256 for their hash, as files in
-    /// large-file storage do; the others a shorter hash.
+    /// large-file storage do; the others git's.
     pub fn put(&self, id: &str, branch: &str, commit: &str, file: &str, bytes: &[u8]) {
-        let hash = sha256(bytes);
         let mut headers = vec![("X-Repo-Commit", commit.to_owned())];
         if file.ends_with(".safetensors") {
-            headers.push(("X-Linked-Etag", format!("\"{hash}\"")));
+            headers.push(("X-Linked-Etag", format!("\"{}\"", sha256(bytes))));
             headers.push(("X-Linked-Size", bytes.len().to_string()));
             headers.push(("ETag", "\"of-the-storage\"".into()));
         } else {
-            headers.push(("ETag", format!("W/\"{}\"", &hash[..40])));
+            headers.push(("ETag", format!("W/\"{}\"", git_hash(bytes))));
         }
         for revision in [branch, commit] {
             self.put_raw(&format!("/{id}/resolve/{}/{file}", revision.replace('/', "%2F")), bytes, headers.clone());
@@ -178,7 +187,8 @@ fn answer(
     match &reply {
         Reply::Silence => return wait(stop),
         Reply::Status(status, code) => {
-            return head(*status, &[("X-Error-Code", (*code).into()), ("Content-Length", "0".into())]);
+            let code = (!code.is_empty()).then(|| ("X-Error-Code", (*code).into()));
+            return head(*status, &code.into_iter().chain([("Content-Length", "0".into())]).collect::<Vec<_>>());
         }
         _ => {}
     }

@@ -154,7 +154,7 @@ fn print_table(lanes: &[Lane<'_>], out: &mut dyn Write) -> Result<()> {
     let n = lanes.first().map_or(0, |lane| lane.inter_token_secs().len());
     let edge = EDGE.min(n / 2);
     let (first, last) = (format!("first {edge}"), format!("last {edge}"));
-    writeln!(out, "\n{:<17} {:>10} {:>10} {:>10} {:>6} {:>10} {:>8}", "", "TTFT", first, last, "ratio", "all", "rows")?;
+    writeln!(out, "\n{:<17} {:>10} {:>10} {:>10} {:>6} {:>10} {:>8}", "", "TTFT", first, last, "ratio", "sum", "rows")?;
     for lane in lanes {
         let secs = lane.secs();
         let itl = &secs[1..];
@@ -178,7 +178,8 @@ fn print_table(lanes: &[Lane<'_>], out: &mut dyn Write) -> Result<()> {
          TTFT   time to first token: the prompt and the first pick\n\
          first, last   median ITL (inter-token latency: one later token, its pass and its pick) of so many tokens\n\
          ratio  last / first: what a longer text costs a token\n\
-         all    the whole run        rows  tokens that went through the model",
+         sum    the shortest times of all tokens, from whichever round; no run was shorter\n\
+         rows   tokens that went through the model",
         lanes[0].samples.len()
     )?;
     let tokens = |lane: &Lane<'_>| lane.samples[0].tokens.clone();

@@ -6,6 +6,8 @@ use candle_core::Tensor;
 use crate::given::{Model, Sampler};
 
 /// One variant. `exercise.rs` says what each function is for.
+///
+/// `n_new`, the prompt's length and `chunk` are at least 1.
 pub trait Lab {
     /// The variant's own cache: it may keep keys and values in any way.
     type Cache;

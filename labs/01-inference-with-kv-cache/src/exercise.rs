@@ -12,7 +12,7 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
     todo!("task 1, attention: softmax(q x k^T / sqrt(D) + mask) x v, the query in row i sees the keys 0..=i")
 }
 
-/// Task 2: `n_new` tokens after `prompt`, without a cache: every token runs everything before it again.
+/// Task 2: `n_new` tokens (at least 1) after `prompt`, without a cache: every token runs everything before it again.
 pub fn generate_uncached(model: &Model, prompt: &[u32], n_new: usize, sampler: &mut Sampler) -> Result<Vec<u32>> {
     todo!("task 2, generate_uncached: n_new times: run the text so far at positions 0, 1, 2, ..., then pick")
 }
@@ -55,7 +55,8 @@ pub fn forward_cached(model: &Model, tokens: &[u32], cache: &mut Cache) -> Resul
     todo!("task 6, forward_cached: positions go on after the cache; in each layer append k and v, attend over all")
 }
 
-/// Task 7: `n_new` tokens after `prompt`, with a cache: the prompt runs once, `chunk` tokens a pass, then each new token once.
+/// Task 7: `n_new` tokens (at least 1) after `prompt`, with a cache: the prompt runs once, `chunk` tokens a pass, then each
+/// new token once.
 pub fn generate_cached(
     model: &Model,
     prompt: &[u32],

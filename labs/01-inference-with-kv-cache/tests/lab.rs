@@ -100,6 +100,8 @@ fn bench_draws_a_curve_for_each_loop() {
         assert!(svg.contains(label) && out.contains(label), "{out}");
     }
     assert!(!out.contains("other tokens than kvlab"), "{out}");
+    // Times of several rounds added up are no run.
+    assert!(out.contains("sum    the shortest times of all tokens") && !out.contains("the whole run"), "{out}");
 }
 
 #[test]

@@ -15,16 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sha2::{Digest, Sha256};
-
-use crate::{
-    measure::machine::available_disk_bytes,
-    model::{Progress, safetensors::hex},
-};
+use crate::{measure::machine::available_disk_bytes, model::Progress};
 
 use super::{
     HubError,
     error::Kept,
+    hash::ContentHash,
     http::{Answer, Message},
     remote::{Announced, Remote},
 };
@@ -33,7 +29,7 @@ use super::{
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Fetches `file` of a commit to `blob`, which exists afterwards and has the announced length and sha256.
+/// Fetches `file` of a commit to `blob`, which exists afterwards and has the announced length and hash.
 ///
 /// Connections that break are continued up to `retries` times, as long as each brings something.
 ///
@@ -58,7 +54,7 @@ pub fn download(
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
     if !blob.is_file() {
-        let part = Part::open(&blob.with_extension("part"), announced.size, cancel)?;
+        let part = Part::open(&blob.with_extension("part"), announced, cancel)?;
         Download { remote, file, announced, part, progress, cancel, reported: None }.run(retries)?;
         fs::rename(blob.with_extension("part"), blob).map_err(disk)?;
     }
@@ -103,12 +99,13 @@ impl Download<'_> {
     }
 
     fn check(&self) -> Result<(), HubError> {
-        let Some(expected) = self.announced.sha256() else { return Ok(()) };
-        let actual = self.part.sha256();
-        if actual == expected {
+        let Some(hash) = &self.part.hash else { return Ok(()) };
+        let (expected, actual) = (&self.announced.etag, hash.hex());
+        if actual == *expected {
             return Ok(());
         }
-        Err(HubError::WrongHash { file: self.file, expected: expected.into(), actual })
+        let (algorithm, expected) = (hash.algorithm, expected.clone());
+        Err(HubError::WrongHash { file: self.file, algorithm, expected, actual })
     }
 
     fn check_space(&self) -> Result<(), HubError> {
@@ -205,29 +202,32 @@ fn continues(answer: &Answer, from: u64, size: u64) -> bool {
 struct Part {
     path: PathBuf,
     file: File,
-    hasher: Sha256,
+    /// Where the hub has named one.
+    hash: Option<ContentHash>,
+    hash_of_nothing: Option<ContentHash>,
     len: u64,
 }
 
 impl Part {
     /// Opens it, and reads what an earlier download left if that can be of use.
-    fn open(path: &Path, max_bytes: u64, cancel: &AtomicBool) -> Result<Self, HubError> {
+    fn open(path: &Path, announced: &Announced, cancel: &AtomicBool) -> Result<Self, HubError> {
         let disk = |e: io::Error| HubError::Disk { path: path.into(), reason: e.to_string() };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(disk)?;
         let len = file.metadata().map_err(disk)?.len();
-        let mut part = Self { path: path.into(), file, hasher: Sha256::new(), len };
-        let mut left = if len > max_bytes { 0 } else { len };
+        let hash = announced.hash();
+        let mut part = Self { path: path.into(), file, hash_of_nothing: hash.clone(), hash, len };
+        let mut left = if len > announced.size { 0 } else { len };
         let mut buffer = vec![0; BUFFER_BYTES];
         while left > 0 {
             if cancel.load(Ordering::Relaxed) {
-                let kept = Kept { done_bytes: len, all_bytes: max_bytes, part: path.into() };
+                let kept = Kept { done_bytes: len, all_bytes: announced.size, part: path.into() };
                 return Err(HubError::Cancelled { kept });
             }
             let n = part.file.read(&mut buffer).map_err(disk)?;
             if n == 0 {
                 return Err(disk(io::ErrorKind::UnexpectedEof.into()));
             }
-            part.hasher.update(&buffer[..n]);
+            part.update(&buffer[..n]);
             left = left.saturating_sub(n as u64);
         }
         Ok(part)
@@ -235,14 +235,14 @@ impl Part {
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), HubError> {
         self.file.write_all(bytes).map_err(|e| self.disk(&e))?;
-        self.hasher.update(bytes);
+        self.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
     }
 
     fn restart(&mut self) -> Result<(), HubError> {
         self.file.set_len(0).and_then(|()| self.file.seek(SeekFrom::Start(0))).map_err(|e| self.disk(&e))?;
-        self.hasher = Sha256::new();
+        self.hash = self.hash_of_nothing.clone();
         self.len = 0;
         Ok(())
     }
@@ -257,8 +257,10 @@ impl Part {
         self.file.sync_all().map_err(|e| self.disk(&e))
     }
 
-    fn sha256(&self) -> String {
-        hex(&self.hasher.clone().finalize())
+    fn update(&mut self, bytes: &[u8]) {
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
     }
 
     fn disk(&self, error: &io::Error) -> HubError {

@@ -12,21 +12,23 @@ pub enum HubError {
     BuiltWithoutHub,
     #[error("`{0}` is no name that the hub can have; names are NAME or ORG/NAME, with @REVISION behind if wanted")]
     BadName(String),
-    #[error("HF_ENDPOINT is `{0}`; it must be an address like https://huggingface.co")]
+    #[error("HF_ENDPOINT is `{}`; it must be an address like https://huggingface.co", shown(.0))]
     BadEndpoint(String),
     #[error("there is no home folder to keep models in; set HF_HOME to a folder")]
     NoHome,
     #[error(
-        "{file} of `{model}` is not in the cache ({}), and kvlab is offline; run once without --offline and \
-         HF_HUB_OFFLINE, or use `shape:gpt2` (random weights) or a folder", cache.display()
+        "{file} of `{model}` is not in the cache ({}), kvlab is offline, and there is no such folder; run once without \
+         --offline and HF_HUB_OFFLINE, or use `shape:gpt2` (random weights) or a folder", cache.display()
     )]
     NotCached { model: String, file: &'static str, cache: PathBuf },
     #[error(
-        "{url} cannot be reached: {reason}. Without a network there are `--offline` with a model that is in the \
-         cache (`kvlab models` lists them), `shape:gpt2` (random weights) and folders"
+        "{} cannot be reached: {reason}. There is no folder of the name that was given. Without a network there are \
+         `--offline` with a model that is in the cache (`kvlab models` lists them), `shape:gpt2` (random weights) and \
+         folders",
+        shown(url)
     )]
     Unreachable { url: String, reason: String },
-    #[error("{url} has not sent a byte for {secs} s. {kept}")]
+    #[error("{} has not sent a byte for {secs} s. {kept}", shown(url))]
     Silent { url: String, secs: f64, kept: Kept },
     #[error("the download of {file} broke off: {reason}. {kept}")]
     CutOff { file: &'static str, reason: String, kept: Kept },
@@ -34,7 +36,8 @@ pub enum HubError {
     Cancelled { kept: Kept },
     #[error(
         "the hub does not give out `{model}` (status {status}): it does not exist, or it is private or gated and needs \
-         a token that may read it, in HF_TOKEN{}", if *had_token { " (the one that was sent may not)" } else { "" }
+         a token that may read it, in HF_TOKEN{}; there is no such folder either",
+        if *had_token { " (the one that was sent may not)" } else { "" }
     )]
     NeedsToken { model: String, status: u16, had_token: bool },
     #[error("the hub has no model `{model}`, and there is no such folder; check the name and the revision")]
@@ -43,17 +46,24 @@ pub enum HubError {
     NoRevision { id: String, revision: String },
     #[error("`{model}` has no {file}{}", hint(file))]
     NoFile { model: String, file: &'static str },
-    #[error("{url} answered with status {status}; nothing was changed, try again later")]
+    /// A 404 that may come from whatever answers for the hub: nothing to remember.
+    #[error(
+        "`{model}`: {file} was not found{}. The answer has not the hub's error code; does something in between answer \
+         for the hub?",
+        hint(file)
+    )]
+    NotFound { model: String, file: &'static str },
+    #[error("{} answered with status {status}; nothing was changed, try again later", shown(url))]
     Status { url: String, status: u16 },
-    #[error("{url} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?")]
+    #[error("{} redirects {reason}; is HF_ENDPOINT right, and does nothing in between answer for the hub?", shown(url))]
     Redirect { url: String, reason: String },
-    #[error("{url} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?")]
+    #[error("{} does not speak the hub's protocol: {reason}; is HF_ENDPOINT right?", shown(url))]
     NotAHub { url: String, reason: String },
     #[error(
-        "{file} came with another content than the hub announced: sha256 expected {expected}, actual {actual}. It was \
-         deleted; run again to download it anew"
+        "{file} came with another content than the hub announced: {algorithm} expected {expected}, actual {actual}. It \
+         was deleted; run again to download it anew"
     )]
-    WrongHash { file: &'static str, expected: String, actual: String },
+    WrongHash { file: &'static str, algorithm: &'static str, expected: String, actual: String },
     #[error("{file} has another length than the hub announced: {expected} bytes expected, actual {actual}. {kept}")]
     WrongSize { file: &'static str, expected: u64, actual: u64, kept: Kept },
     #[error("{file} is said to have {bytes} bytes, more than any such file; nothing was downloaded")]
@@ -75,10 +85,15 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// True when nobody answered, which a copy in the cache makes up for.
+    /// True when nobody answered, or the answer was "not now"; a copy in the cache makes up for that.
     #[must_use]
     pub fn is_no_answer(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::Status { status: 500.., .. })
+        let not_now = |status: u16| matches!(status, 408 | 429 | 500..);
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Status { status, .. } => not_now(*status),
+            _ => false,
+        }
     }
 
     /// The first sentence of the message.
@@ -87,6 +102,17 @@ impl HubError {
         let text = self.to_string();
         text.split_once(". ").map_or(text.clone(), |(first, _)| first.into())
     }
+}
+
+/// An address without what may be secret: the signature behind `?`, and a name and password before `@`. Also of what is
+/// no address.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("//").map_or(("", url), |(scheme, rest)| (&url[..scheme.len() + 2], rest));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}{host}{path}")
 }
 
 fn hint(file: &str) -> &'static str {
@@ -122,5 +148,27 @@ fn size(bytes: u64) -> String {
         0..1_000_000 => format!("{bytes} bytes"),
         1_000_000..1_000_000_000 => format!("{:.1} MB", value / 1e6),
         _ => format!("{:.2} GB", value / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_addresses_are_not_shown() {
+        for (url, expected) in [
+            ("https://hub.example/a/b", "https://hub.example/a/b"),
+            ("https://cdn.example/a?Signature=secret&x=@", "https://cdn.example/a"),
+            ("https://cdn.example?secret", "https://cdn.example"),
+            ("http://me:secret@hub.example:81/a@b#secret", "http://hub.example:81/a@b"),
+            ("http://me:sec@ret@hub.example", "http://hub.example"),
+            ("//me:secret@hub.example/a", "//hub.example/a"),
+            ("me:secret@hub.example", "hub.example"),
+            ("/a/b?secret", "/a/b"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(url), expected, "{url}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use ureq::{
     http::{HeaderMap, Response, Uri},
 };
 
-use super::{HubConfig, HubError};
+use super::{HubConfig, HubError, error::shown};
 
 /// How often a waiting caller looks at its cancel flag.
 const LOOK: Duration = Duration::from_millis(50);
@@ -208,9 +208,17 @@ fn redirect(answer: &Answer) -> Result<Option<String>, Failure> {
         let reason = format!("nowhere: status {} without a Location", answer.status);
         return Err(Failure::Redirect { url, reason });
     };
-    resolve(&url, location)
-        .map(Some)
-        .ok_or_else(|| Failure::Redirect { url, reason: format!("to `{location}`, which is no address") })
+    let refuse = |why: &str| Failure::Redirect { url: url.clone(), reason: format!("to `{}`, {why}", shown(location)) };
+    let next = resolve(&url, location).ok_or_else(|| refuse("which is no address"))?;
+    // What comes without TLS can be exchanged on its way, and not every file has a hash to be checked by.
+    if is_https(&url) && !is_https(&next) {
+        return Err(refuse("from https to http, which kvlab does not follow"));
+    }
+    Ok(Some(next))
+}
+
+fn is_https(url: &str) -> bool {
+    Origin::of(url).is_some_and(|origin| origin.0.starts_with("https:"))
 }
 
 /// `location` as seen from `base`.
@@ -291,6 +299,34 @@ mod tests {
             ("http://", None),
         ] {
             assert_eq!(resolve(base, location).as_deref(), url, "{location}");
+        }
+    }
+
+    #[test]
+    fn https_is_never_left_for_http() {
+        let go = |from: &str, location: &str| {
+            let headers = [(ureq::http::header::LOCATION, location.parse().expect("a header"))].into_iter().collect();
+            match redirect(&Answer { url: from.into(), status: 302, headers }) {
+                Ok(next) => next,
+                Err(Failure::Redirect { url, reason }) => Some(HubError::Redirect { url, reason }.to_string()),
+                Err(_) => None,
+            }
+        };
+        let (hub, plain) = ("https://hub.example/a", "http://hub.example/a");
+        for location in ["http://cdn.example/b?signed=1", "HTTP://hub.example/b"] {
+            let message = go(hub, location).expect("refused");
+            assert!(message.contains("from https to http, which kvlab does not follow"), "{message}");
+            assert!(!message.contains("signed"), "{message}");
+        }
+        for (from, location, next) in [
+            (hub, "https://cdn.example/b", "https://cdn.example/b"),
+            (hub, "//cdn.example/b", "https://cdn.example/b"),
+            (hub, "/b", "https://hub.example/b"),
+            // Asked for without TLS, as a mirror in one's own network may be.
+            (plain, "http://cdn.example/b", "http://cdn.example/b"),
+            (plain, "https://cdn.example/b", "https://cdn.example/b"),
+        ] {
+            assert_eq!(go(from, location).as_deref(), Some(next));
         }
     }
 

@@ -7,8 +7,9 @@ use hf_hub::{Repo, RepoType};
 use super::{
     CONFIG, HubConfig, HubError,
     error::Kept,
+    hash::ContentHash,
     http::{Answer, Ask, Failure, Http, Message, Stream},
-    name::{is_commit, is_hex},
+    name::is_commit,
 };
 
 /// One model on the hub.
@@ -31,10 +32,10 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// The sha256 of the content, where the hub has said it.
+    /// The hash to compare the etag with, before the first byte; none where it is of no known form.
     #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
-        is_hex(&self.etag, super::SHA256_DIGITS).then_some(&self.etag)
+    pub fn hash(&self) -> Option<ContentHash> {
+        ContentHash::named_by(&self.etag, self.size)
     }
 }
 
@@ -146,7 +147,7 @@ impl Remote {
             (404, Some("EntryNotFound")) => HubError::NoFile { model, file },
             (404, Some("RevisionNotFound")) => HubError::NoRevision { id, revision: revision.into() },
             // A commit that has given its configuration exists.
-            (404, _) if is_commit(revision) && file != CONFIG => HubError::NoFile { model, file },
+            (404, _) if is_commit(revision) && file != CONFIG => HubError::NotFound { model, file },
             (404, _) => HubError::NoModel { model },
             (status @ (401 | 403), _) => HubError::NeedsToken { model, status, had_token: self.had_token },
             (status, _) => HubError::Status { url: answer.url.clone(), status },

@@ -49,7 +49,10 @@ pub fn snapshot(id: &str, revision: Option<&str>, fetch: &mut Fetch<'_>) -> Resu
     let commit = first.commit.clone();
     let mut files = Files { remote: &remote, cache: &cache, commit: &commit, fetch };
     files.all(first)?;
-    cache.record(&commit);
+    // Not where a file may yet come: without a network, a commit seen before that is complete is the better one.
+    if cache.missing(&commit).is_none() {
+        cache.record(&commit);
+    }
     Ok(found(commit, None))
 }
 
@@ -96,7 +99,8 @@ impl Files<'_, '_> {
             .map_err(|e| HubError::Disk { path: self.cache.snapshot(self.commit), reason: e.to_string() })
     }
 
-    /// True if the commit has the file.
+    /// True if the commit has the file. That it has none is remembered when the hub says so; another 404 counts for this
+    /// run, and the next one asks again.
     fn get_if_there(&mut self, file: &'static str) -> Result<bool, HubError> {
         if self.cache.is_absent(self.commit, file) {
             return Ok(false);
@@ -107,6 +111,7 @@ impl Files<'_, '_> {
                 self.cache.mark_absent(self.commit, file);
                 Ok(false)
             }
+            Err(HubError::NotFound { .. }) => Ok(false),
             Err(other) => Err(other),
         }
     }

@@ -10,6 +10,9 @@ use crate::{contract::Lab, given::Model};
 const SMALL: [usize; 3] = [2, 7, 8];
 /// f32 against f64 on numbers of size 1 with eight products a score: some 1e-7 apart, so wrong formulas stand out.
 const TOLERANCE: f32 = 1e-5;
+/// A right solution may mask after softmax and divide by the sum again; then a later key takes part in the rounding, by
+/// 1e-7 here. A later key that is seen makes a difference of size 1.
+const CAUSAL_TOLERANCE: f32 = 1e-6;
 
 /// What can be different about attention.
 #[derive(Clone, Copy)]
@@ -53,7 +56,7 @@ pub fn is_causal<L: Lab>(_: &Reference, _: &Model) -> Result<()> {
     let after = L::attention(&q, &replace(&k)?, &replace(&v)?)?;
     let difference = (before.narrow(1, 0, n_kept)? - after.narrow(1, 0, n_kept)?)?.abs()?.max_all()?;
     ensure!(
-        difference.to_scalar::<f32>()? == 0.0,
+        difference.to_scalar::<f32>()? <= CAUSAL_TOLERANCE,
         "another key and value for the last token changed the result of tokens before it; a query must see no later key"
     );
     Ok(())
