@@ -16,13 +16,15 @@ fn main() {
             println!("cargo:rerun-if-changed={path}");
         }
     }
-    if let Some(commit) = git(&["describe", "--always", "--dirty", "--abbrev=10"]) {
-        println!("cargo:rustc-env=KVLAB_COMMIT={commit}");
+    if let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) {
+        let dirty = if git(&["diff", "--quiet", "HEAD"]).is_some() { "" } else { "-dirty" };
+        println!("cargo:rustc-env=KVLAB_COMMIT={commit}{dirty}");
     }
 }
 
 /// What git says; `None` without git or a repository.
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok()?;
+    // Without optional locks it leaves the index alone, whose change would run this again.
+    let output = Command::new("git").arg("--no-optional-locks").args(arguments).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# record-runs.sh KVLAB: the runs behind the README's figures and docs/runs/spine.md, on this machine.
+# record-runs.sh KVLAB [story | gpt2]: the runs behind the README's figures and docs/runs/spine.md, on this machine.
 # Keep the machine otherwise idle: everything here is wall-clock time.
 set -euo pipefail
 kvlab=$(realpath "$1")
+part=${2:-all}
 cd "$(dirname "$0")/../docs/runs"
 
 "$kvlab" doctor | tee doctor.txt
@@ -15,6 +16,10 @@ record() {
     head -n 1 "$name/trace.jsonl" >"$name/header.json"
     rm "$name/trace.jsonl" "$name"/*.png
 }
+if [ "$part" != story ]; then
+    record gpt2 --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16
+fi
+if [ "$part" = gpt2 ]; then exit; fi
 # What company costs a lane of a small model: each lane in a run of its own, and all in one, with and without the rehearsal
 # that should make them equal; five rounds of this, so that what the machine does meanwhile happens to all of them.
 scratch=$(mktemp -d)
@@ -39,4 +44,3 @@ for repeat in 1 2 3 4 5; do
 done
 cat story-company.csv
 record story --model story --tokens 512 --lanes none,concat,contiguous,paged:16,contiguous+int8,paged:16+int8
-record gpt2 --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16

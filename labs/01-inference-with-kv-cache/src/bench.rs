@@ -83,10 +83,11 @@ pub fn bench<L: Lab>(
         ),
         lane("kvlab contiguous", Box::new(|| kvlab_run(reference, prompt, tokens))),
     ];
-    writeln!(out, "{tokens} tokens after a prompt of {}, {rounds} round(s) ...", prompt.len())?;
+    let times = if rounds == 1 { "once".into() } else { format!("{rounds} times") };
+    writeln!(out, "{tokens} tokens after a prompt of {}, {times} ...", prompt.len())?;
     measure(&mut lanes, options, out)?;
 
-    let title = format!("Latency of each token, story model: prompt of {}, best of {rounds} round(s)", prompt.len());
+    let title = format!("Latency of each token, story model: prompt of {}, best of {rounds}", prompt.len());
     let curves: Vec<_> = lanes.iter().map(|lane| (lane.label.to_owned(), lane.inter_token_secs())).collect();
     write_latency_svg(svg, &title, &curves)?; // before anything is printed: a closed pipe costs no figure
     print_table(&lanes, out)?;

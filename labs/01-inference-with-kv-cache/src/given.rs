@@ -155,7 +155,8 @@ impl Sampler {
     pub fn pick(&mut self, logits: &Tensor) -> Result<u32> {
         ensure!(
             self.picked.len() < self.limit,
-            "{} tokens were asked for and the loop picks one more; when does it stop?",
+            "{} tokens were asked for and the loop picks one more: when does it stop, and does it pick before the whole prompt was \
+             run?",
             self.limit
         );
         let token = logits.argmax(0)?.to_scalar::<u32>()?;

@@ -6,6 +6,7 @@
 //! - [`exercise`]: **your file**
 //! - [`contract`]: the functions every variant of the exercise has
 //! - [`checks`]: named checks, in the order of the tasks
+//! - [`mod@generate`]: what the two loops write
 //! - [`mod@bench`]: token-by-token latency of the two loops, as a table and an SVG
 //! - [`solution`]: one way to do it
 //! - [`wrong`]: mistakes people make, each caught by a check
@@ -24,6 +25,8 @@ pub mod contract;
 pub mod checks;
 
 pub mod bench;
+
+pub mod generate;
 
 pub mod solution;
 

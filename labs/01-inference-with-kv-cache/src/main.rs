@@ -12,8 +12,9 @@ use lab01::{
     bench::{Options, bench},
     checks::{self, Reference},
     contract::{Exercise, Solution},
+    generate::{self, generate},
     given::Model,
-    wrong::WRONG,
+    wrong::{WRONG, Wrong},
 };
 
 /// Lab 01: GPT-2 inference without and with a KV cache. Your file is src/exercise.rs; README.md has the tasks.
@@ -34,8 +35,29 @@ enum Command {
         #[arg(long)]
         wrong: Option<String>,
     },
+    /// Let your two loops continue a text.
+    Generate(Generate),
     /// Measure your two loops token by token and draw the curves.
     Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+struct Generate {
+    /// Run the solution instead.
+    #[arg(long, conflicts_with = "wrong")]
+    solution: bool,
+    /// Run one of the planted mistakes instead (a file of src/wrong/, without `.rs`).
+    #[arg(long)]
+    wrong: Option<String>,
+    /// The text to continue.
+    #[arg(long, default_value = checks::PROMPTS[0])]
+    prompt: String,
+    /// New tokens of each loop.
+    #[arg(long, default_value_t = 24)]
+    tokens: usize,
+    /// Tokens of the prompt per pass of the cached loop.
+    #[arg(long, default_value_t = 7)]
+    chunk: usize,
 }
 
 #[derive(Debug, Args)]
@@ -67,17 +89,23 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
     match command {
         Command::Check { solution, wrong } => {
             let report = match wrong {
-                Some(name) => {
-                    let known = || WRONG.map(|wrong| wrong.name).join(", ");
-                    let found = WRONG.iter().find(|wrong| wrong.name == name);
-                    let wrong = found.with_context(|| format!("no planted mistake `{name}`; there are {}", known()))?;
-                    (wrong.check)(&reference, &model)
-                }
+                Some(name) => (planted(name)?.check)(&reference, &model),
                 None if *solution => checks::run::<Solution>(&reference, &model),
                 None => checks::run::<Exercise>(&reference, &model),
             };
             report.print(out)?;
             Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Generate(Generate { solution, wrong, prompt, tokens, chunk }) => {
+            let mistake = wrong.as_deref().map(planted).transpose()?;
+            let mistake_in = mistake.map(Wrong::task);
+            let options = generate::Options { prompt: prompt.clone(), tokens: *tokens, chunk: *chunk, mistake_in };
+            match mistake {
+                Some(mistake) => (mistake.generate)(&reference, &model, &options, out)?,
+                None if *solution => generate::<Solution>(&reference, &model, &options, out)?,
+                None => generate::<Exercise>(&reference, &model, &options, out)?,
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::Bench(Bench { solution, tokens, rounds, out: svg }) => {
             let options = Options { tokens: *tokens, rounds: *rounds };
@@ -89,4 +117,10 @@ fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn planted(name: &str) -> Result<&'static Wrong> {
+    let known = || WRONG.iter().map(|wrong| wrong.name).collect::<Vec<_>>().join(", ");
+    let found = WRONG.iter().find(|wrong| wrong.name == name);
+    found.with_context(|| format!("no planted mistake `{name}`; there are {}", known()))
 }

@@ -1,6 +1,8 @@
 //! The lab keeps its promises: the solution passes, every planted mistake fails the check that is named for it, and the
 //! exercise as it is shipped is red for the stated reason.
 
+use std::process::Command;
+
 use lab01::{
     bench::{Options, bench},
     checks::{self, Reference, Verdict},
@@ -30,7 +32,7 @@ fn the_solution_passes_every_check() {
 #[test]
 fn every_planted_mistake_fails_its_named_check_and_passes_those_before_its_task() {
     let (reference, model) = reference();
-    for wrong in WRONG {
+    for wrong in &WRONG {
         let report = (wrong.check)(&reference, &model);
         let text = printed(&report);
         let (first, verdict) =
@@ -41,12 +43,34 @@ fn every_planted_mistake_fails_its_named_check_and_passes_those_before_its_task(
     }
 }
 
+/// What the README's last but one question says, from the program that it names.
+#[test]
+fn mistakes_can_be_read_in_what_they_write() {
+    let text = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_lab01")).arg("generate").args(args).output().expect("lab01");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("utf8");
+        let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
+        [line("without cache"), line("with cache")]
+    };
+    let [uncached, cached] = text(&["--solution"]);
+    assert!(uncached == cached && cached.starts_with("red key."), "{cached}");
+    assert!(text(&["--wrong", "masks_without_the_past"])[1].contains("doll"));
+    assert_eq!(text(&["--wrong", "masks_without_the_past", "--chunk", "100"])[1], cached);
+    assert!(text(&["--wrong", "forgets_the_offset"])[1].starts_with("red key"));
+    let story = ["--tokens", "60", "--prompt", "Once upon a time there were"];
+    assert!(text(&[&["--wrong", "forgets_the_offset"], &story[..]].concat())[1].contains("Pete, Pete, Pete"));
+    for wrong in &WRONG {
+        assert!(!text(&["--wrong", wrong.name]).concat().contains("(an error"), "{} writes something", wrong.name);
+    }
+}
+
 #[test]
 fn every_planted_mistake_says_so_in_its_first_lines() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wrong");
     let n_files = std::fs::read_dir(&folder).expect("folder").count();
     assert_eq!(n_files, WRONG.len() + 1, "a file is not in the list");
-    for wrong in WRONG {
+    for wrong in &WRONG {
         let text = std::fs::read_to_string(folder.join(format!("{}.rs", wrong.name))).expect(wrong.name);
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//!")).collect();
         assert!(head[0].starts_with("//! WRONG: "), "{}", wrong.name);

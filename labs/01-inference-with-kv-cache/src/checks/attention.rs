@@ -14,6 +14,10 @@ const TOLERANCE: f32 = 1e-5;
 /// 1e-7 here. A later key that is seen makes a difference of size 1.
 const CAUSAL_TOLERANCE: f32 = 1e-6;
 
+/// The usual way to get one.
+const NAN: &str =
+    "a result is NaN. Softmax gives NaN for a row that sees no key at all; does each query see its own key?";
+
 /// What can be different about attention.
 #[derive(Clone, Copy)]
 struct Rule {
@@ -25,7 +29,7 @@ struct Rule {
 const RIGHT: Rule = Rule { scaled: true, sees: |i, j, past| j <= past + i };
 
 /// Rules that people write instead, and what to say then.
-const MISTAKES: [(Rule, &str); 4] = [
+const MISTAKES: [(Rule, &str); 5] = [
     (Rule { scaled: false, ..RIGHT }, "It is what comes out without the division by sqrt(D), D = 8 here."),
     (
         Rule { sees: |_, _, _| true, ..RIGHT },
@@ -35,6 +39,10 @@ const MISTAKES: [(Rule, &str); 4] = [
         Rule { sees: |i, j, _| j <= i, ..RIGHT },
         "It is what comes out when row i sees the keys 0..=i. With `past` cached keys in front, row i stands at position \
          past + i.",
+    ),
+    (
+        Rule { sees: |i, j, past| j <= past + i + 1, ..RIGHT },
+        "It is what comes out when a query sees one key too many, the one after its own.",
     ),
     (
         Rule { sees: |i, j, past| j < past + i || j == 0, ..RIGHT },
@@ -54,6 +62,8 @@ pub fn is_causal<L: Lab>(_: &Reference, _: &Model) -> Result<()> {
     let other = values(40)?;
     let replace = |x: &Tensor| Tensor::cat(&[&x.narrow(1, 0, n_kept)?, &other.narrow(1, n_kept, 1)?], 1);
     let after = L::attention(&q, &replace(&k)?, &replace(&v)?)?;
+    let is_nan = |x: &Tensor| -> Result<bool> { Ok(x.flatten_all()?.to_vec1::<f32>()?.iter().any(|x| x.is_nan())) };
+    ensure!(!is_nan(&before)?, "{NAN}");
     let difference = (before.narrow(1, 0, n_kept)? - after.narrow(1, 0, n_kept)?)?.abs()?.max_all()?;
     ensure!(
         difference.to_scalar::<f32>()? <= CAUSAL_TOLERANCE,
@@ -107,13 +117,14 @@ fn compare(call: &str, got: &Tensor, [q, k, v]: [&Tensor; 3]) -> Result<()> {
     let got = got.to_vec3::<f32>()?;
     let right = plain(RIGHT, q, k, v)?;
     let Some((head, row)) = first_difference(&got, &right) else { return Ok(()) };
+    ensure!(!got.iter().flatten().flatten().any(|x| x.is_nan()), "{call}: {NAN}");
     let hint = MISTAKES.iter().map(|(rule, says)| Ok((plain(*rule, q, k, v)?, *says))).collect::<Result<Vec<_>>>()?;
     let hint = hint.iter().find(|(mistake, _)| first_difference(&got, mistake).is_none());
     bail!(
         "{call}: head {head}, row {row} should begin with {:.3?} and begins with {:.3?}. {}",
         &right[head][row][..3],
         &got[head][row][..3],
-        hint.map_or("Look at the scores first, then the mask, then which dimension softmax runs over.", |(_, says)| {
+        hint.map_or("Look at the scores first (q x k^T, divided by the root of D), then the mask, then which dimension softmax runs over.", |(_, says)| {
             says
         })
     )

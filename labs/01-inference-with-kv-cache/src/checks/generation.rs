@@ -19,7 +19,7 @@ const N_NEW: usize = 60;
 const N_NEW_UNCACHED: usize = 30;
 
 /// Two need a fact from before, so that a cache that lost or misplaced it shows; the third begins a story.
-const PROMPTS: [&str; 3] = [
+pub const PROMPTS: [&str; 3] = [
     "Mia keeps a red key and lives with a fox. Tom loves soup. Tom plays the drum. Mia took out her",
     "Mia has a dog. Mia fed her",
     "Once upon a time there were",
@@ -126,13 +126,23 @@ pub fn chunked_prefill_equals_whole<L: Lab>(reference: &Reference, model: &Model
 pub fn each_token_runs_once<L: Lab>(reference: &Reference, model: &Model) -> Result<()> {
     let (run, chunk) = (&reference.runs[1], 3);
     cached::<L>(model, run, 4, chunk)?;
-    let got: Vec<usize> = model.take_passes().iter().map(|pass| pass.tokens.len()).collect();
+    let passes = model.take_passes();
+    let got: Vec<usize> = passes.iter().map(|pass| pass.tokens.len()).collect();
     let expected: Vec<usize> = run.prompt.chunks(chunk).map(<[u32]>::len).chain([1; 3]).collect();
     ensure!(
         got == expected,
         "generate_cached, 4 tokens after a prompt of {} in chunks of {chunk}: its passes ran {got:?} tokens; {expected:?} was \
          expected. The prompt runs once, in chunks; each new token runs once, but for the last, which nobody reads",
         run.prompt.len()
+    );
+    // A cache that began anew in the middle would make positions begin anew.
+    let n_stored = run.prompt.len() + 3;
+    let stand: Vec<u32> = passes.iter().flat_map(|pass| pass.positions.clone()).collect();
+    ensure!(
+        stand.iter().copied().eq((0..).take(n_stored)),
+        "generate_cached ran its tokens at positions {stand:?}; 0 to {} in their order was expected. Is one cache used from the \
+         first chunk to the last token?",
+        n_stored - 1
     );
     Ok(())
 }
@@ -176,9 +186,10 @@ fn returned_what_it_picked(
     sampler: Sampler,
 ) -> Result<(Vec<u32>, Vec<Tensor>)> {
     let (returned, picked) = (tokens.len(), sampler.picked.len());
+    let hint = if returned > n_new { "; the prompt is not returned" } else { "" };
     ensure!(
         returned == n_new && picked == n_new,
-        "{function} was asked for {n_new} tokens, picked {picked} and returned {returned}; the prompt is not returned"
+        "{function} was asked for {n_new} tokens, picked {picked} and returned {returned}{hint}"
     );
     ensure!(tokens == sampler.picked, "{function} returned other tokens than the sampler picked");
     Ok((tokens, sampler.logits))

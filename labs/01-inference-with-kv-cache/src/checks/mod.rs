@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::{contract::Lab, given::Model};
 pub use caught::{Caught, caught};
-pub use generation::Reference;
+pub use generation::{PROMPTS, Reference};
 
 /// One check of one task.
 #[derive(Clone, Copy)]
@@ -78,12 +78,18 @@ pub fn run<L: Lab>(reference: &Reference, model: &Model) -> Report {
             Ok(()) => Verdict::Passed,
             Err(Caught::Todo(text)) => Verdict::NotWritten(text),
             Err(Caught::Panic(text)) => Verdict::Failed(format!("the code panicked: {text}")),
-            Err(Caught::Error(error)) => Verdict::Failed(format!("{error:#}")),
+            Err(Caught::Error(error)) => Verdict::Failed(without_backtrace(&format!("{error:#}"))),
         };
         results.push((*check, verdict));
     }
     let waiting = all.len() - results.len();
     Report { results, waiting }
+}
+
+/// candle's errors carry a backtrace where `RUST_BACKTRACE` asks for one; the sentence is what helps.
+fn without_backtrace(error: &str) -> String {
+    let is_frame = |line: &&str| line.trim_start().split_once(": ").is_some_and(|(n, _)| n.parse::<u32>().is_ok());
+    error.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
 impl Report {
@@ -106,7 +112,11 @@ impl Report {
             }
         }
         if self.passed() {
-            writeln!(out, "\nAll {} checks pass. Now measure it: bench --out latency.svg", self.results.len())?;
+            writeln!(
+                out,
+                "\nAll {} checks pass. Now measure it: cargo run --release -p lab01 -- bench --out latency.svg",
+                self.results.len()
+            )?;
         } else if self.waiting > 0 {
             let wait = if self.waiting == 1 { "check waits" } else { "checks wait" };
             writeln!(out, "{} more {wait} behind this task.", self.waiting)?;
