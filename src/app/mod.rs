@@ -8,6 +8,7 @@ mod decimate;
 mod engine_thread;
 pub mod form;
 pub mod frame_times;
+mod pane;
 pub mod panels;
 mod picture;
 pub mod raster;
@@ -28,8 +29,9 @@ use crate::{
 
 use form::{Form, Optional};
 use frame_times::FrameTimes;
+pub use pane::Pane;
 use replay::Replay;
-pub use window::{App, Pane};
+pub use window::App;
 
 /// How the window opens.
 #[derive(Clone, Debug)]

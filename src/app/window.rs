@@ -1,9 +1,10 @@
 //! The app: events in, panels out, buttons to the engine.
 
+mod traces;
+
 use std::{
     io,
-    sync::mpsc::{self, Receiver},
-    thread,
+    sync::mpsc::Receiver,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,8 @@ use super::{
     Options,
     form::Form,
     frame_times::FrameTimes,
-    panels::{self, attention, blocks, controls::Action, latency, memory, replay::ReplayAction, summary, text},
+    pane::Pane,
+    panels::{self, attention, blocks, controls::Action, latency, memory, summary, text},
     replay::Replay,
     screenshot::{Outcome, Screenshot},
     state::{Phase, RunState},
@@ -30,51 +32,6 @@ use super::{
 const EVENT_BUDGET: Duration = Duration::from_millis(4);
 /// Events ask for a frame this soon. Faster drawing would only take time from the engine it watches.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
-
-/// What the middle of the window shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pane {
-    /// Latency, memory and text of every lane.
-    #[default]
-    Cost,
-    /// Whom the tokens of one lane look at.
-    Attention,
-    /// Where the tokens of one lane lie.
-    Blocks,
-}
-
-impl Pane {
-    pub const ALL: [Self; 3] = [Self::Cost, Self::Attention, Self::Blocks];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cost => "Cost",
-            Self::Attention => "Attention",
-            Self::Blocks => "Blocks",
-        }
-    }
-
-    fn help(self) -> &'static str {
-        match self {
-            Self::Cost => "What each token costs in every lane: time, memory, and the text that comes of it",
-            Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
-            Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
-        }
-    }
-}
-
-impl std::str::FromStr for Pane {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = |pane: &Self| pane.name().eq_ignore_ascii_case(text);
-        Self::ALL
-            .into_iter()
-            .find(named)
-            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention and blocks"))
-    }
-}
 
 /// The whole window.
 pub struct App {
@@ -256,71 +213,6 @@ impl App {
         } else {
             None
         }
-    }
-
-    /// Shows a trace in place of a run, which ends.
-    fn show_replay(&mut self, replay: Replay) {
-        self.tell(|worker| worker.forget());
-        self.run = replay.state();
-        let lanes: Vec<Lane> = self.run.lanes.iter().filter_map(|lane| lane.name.parse().ok()).collect();
-        if lanes.len() == self.run.lanes.len() {
-            self.choose_lanes(&lanes);
-        }
-        self.replay = Some(replay);
-    }
-
-    /// Opens a trace that was dropped on the window, on a thread of its own, and shows it once it is read.
-    fn take_dropped(&mut self, ctx: &Context) {
-        if let Some(path) = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf())) {
-            let id = self.next_run;
-            self.next_run += 1;
-            let (window, (sender, receiver)) = (ctx.clone(), mpsc::channel());
-            let open = move || {
-                let replay = Replay::open(&path, id);
-                let _ = sender.send(replay.map_err(|error| format!("{} cannot be opened: {error}", path.display())));
-                window.request_repaint();
-            };
-            match thread::Builder::new().name("trace".into()).spawn(open) {
-                Ok(_) => self.opening = Some(receiver),
-                Err(error) => self.run.error = Some(format!("the trace cannot be opened: {error}")),
-            }
-        }
-        match self.opening.as_ref().map(Receiver::try_recv) {
-            Some(Ok(Ok(replay))) => self.show_replay(replay),
-            Some(Ok(Err(message))) => self.run.error = Some(message),
-            _ => return,
-        }
-        self.opening = None;
-    }
-
-    fn act_on_replay(&mut self, action: ReplayAction) {
-        let Some(replay) = &mut self.replay else { return };
-        match action {
-            ReplayAction::Toggle => replay.toggle(&mut self.run),
-            ReplayAction::Back => replay.step(false, &mut self.run),
-            ReplayAction::Forward => replay.step(true, &mut self.run),
-            ReplayAction::Seek(round) => replay.seek(round, &mut self.run),
-            ReplayAction::Close => {
-                self.replay = None;
-                self.run = RunState::default();
-                // The next run has other lanes; it chooses anew.
-                (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);
-            }
-        }
-    }
-
-    /// Space plays and pauses, the arrows step.
-    fn replay_keys(ctx: &Context) -> Option<ReplayAction> {
-        if ctx.memory(|memory| memory.focused().is_some()) {
-            return None;
-        }
-        let keys = [
-            (Key::Space, ReplayAction::Toggle),
-            (Key::ArrowLeft, ReplayAction::Back),
-            (Key::ArrowRight, ReplayAction::Forward),
-        ];
-        let pressed = |(key, _): &(Key, ReplayAction)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key));
-        keys.into_iter().find(pressed).map(|(_, action)| action)
     }
 
     /// Space runs and pauses, the right arrow makes a step, unless a field has the keyboard.

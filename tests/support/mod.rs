@@ -5,6 +5,7 @@
 pub mod hub_lab;
 #[cfg(feature = "hub")]
 pub mod hub_server;
+pub mod small;
 
 use std::{
     collections::HashMap,

@@ -1,0 +1,46 @@
+//! The panes of the window, by name.
+
+/// What the middle of the window shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pane {
+    /// Latency, memory and text of every lane.
+    #[default]
+    Cost,
+    /// Whom the tokens of one lane look at.
+    Attention,
+    /// Where the tokens of one lane lie.
+    Blocks,
+}
+
+impl Pane {
+    pub const ALL: [Self; 3] = [Self::Cost, Self::Attention, Self::Blocks];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cost => "Cost",
+            Self::Attention => "Attention",
+            Self::Blocks => "Blocks",
+        }
+    }
+
+    pub(super) fn help(self) -> &'static str {
+        match self {
+            Self::Cost => "What each token costs in every lane: time, memory, and the text that comes of it",
+            Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
+            Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
+        }
+    }
+}
+
+impl std::str::FromStr for Pane {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |pane: &Self| pane.name().eq_ignore_ascii_case(text);
+        Self::ALL
+            .into_iter()
+            .find(named)
+            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention and blocks"))
+    }
+}

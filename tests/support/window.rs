@@ -1,0 +1,74 @@
+//! The window in a test: pressed, written in and looked at by the names of its buttons and fields.
+#![allow(dead_code, reason = "every test binary compiles this module and uses some of it")]
+
+use std::time::{Duration, Instant};
+
+use egui::{Key, Role};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
+use kvlab::{
+    app::{App, Options, state::Phase},
+    measure::machine::DeviceChoice,
+};
+
+/// Far more than any of these needs; only a hang reaches it.
+const WATCHDOG: Duration = Duration::from_mins(2);
+
+pub fn options() -> Options {
+    Options { tokens: 12, device: DeviceChoice::Cpu, ..Options::default() }
+}
+
+pub fn window(options: &Options) -> Harness<'static, App> {
+    let options = options.clone();
+    Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, &options).expect("a thread for the engine"))
+}
+
+/// Draws frames until the window is as expected, as a display would.
+pub fn until(window: &mut Harness<'_, App>, what: &str, is_so: impl Fn(&App) -> bool) {
+    let started = Instant::now();
+    loop {
+        window.step();
+        if is_so(window.state()) {
+            window.step();
+            return;
+        }
+        assert!(started.elapsed() < WATCHDOG, "never {what}: {:?}", window.state().run_state());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub fn press(window: &mut Harness<'_, App>, button: &str) {
+    window.get_by_role_and_label(Role::Button, button).click();
+    window.step();
+}
+
+pub fn is_enabled(window: &Harness<'_, App>, button: &str) -> bool {
+    !window.get_by_role_and_label(Role::Button, button).accesskit_node().is_disabled()
+}
+
+pub fn write(window: &mut Harness<'_, App>, field: &str, role: Role, text: &str) {
+    let node = window.get_by_role_and_label(role, field);
+    node.focus();
+    window.step();
+    window.key_combination_modifiers(egui::Modifiers::COMMAND, &[Key::A]);
+    window.event(egui::Event::Text(text.into()));
+    window.step();
+    leave_field(window);
+}
+
+pub fn leave_field(window: &mut Harness<'_, App>) {
+    window.ctx.memory_mut(|memory| memory.focused().into_iter().for_each(|id| memory.surrender_focus(id)));
+    window.step();
+}
+
+pub fn tokens(window: &Harness<'_, App>) -> Vec<usize> {
+    window.state().run_state().lanes.iter().map(|lane| lane.records.len()).collect()
+}
+
+pub fn phase_is(phase: Phase) -> impl Fn(&App) -> bool {
+    move |app| app.run_state().phase == phase
+}
