@@ -4,8 +4,8 @@
 set -euo pipefail
 kvlab=$(realpath "$1")
 cd "$(dirname "$0")/.."
-out=docs/runs/first-light
-mkdir -p "$out"
+mkdir -p docs/runs/first-light
+out=$(realpath docs/runs/first-light)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -14,7 +14,8 @@ echo "== pictures from a trace, without a display"
 head -n 6 "$scratch/table"
 head -n 1 "$scratch/run/trace.jsonl" >"$out/header.json"
 for pane in cost attention blocks; do
-    "$kvlab" app --trace "$scratch/run/trace.jsonl" --pane "$pane" --screenshot "$out/$pane.png"
+    # By its name alone, which the picture shows.
+    (cd "$scratch/run" && "$kvlab" app --trace trace.jsonl --pane "$pane" --screenshot "$out/$pane.png")
 done
 
 echo "== frame times of a real window while four lanes decode, each pane shown"

@@ -216,6 +216,32 @@ fn a_fork_gives_way_when_its_lane_needs_the_room() {
 }
 
 #[test]
+fn a_lane_that_is_full_all_the_same_shows_its_forks_without_blocks() {
+    let lanes = parse_lanes("paged:4").expect("lane");
+    // The prompt of 13 tokens fills 4 blocks, and there are no more; the fork goes when the 17th token is to be stored.
+    let limited = Workload { memory_limit_bytes: Some(4 * 4 * 256), ..workload(12) };
+    let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, limited).expect("experiment");
+    let (mut tokens, mut picture, mut end) = (0, None, None);
+    while let Some(event) = experiment.step(&NEVER).expect("step") {
+        match event {
+            LaneEvent::Token { .. } => {
+                tokens += 1;
+                if tokens == 4 {
+                    experiment.fork(0).expect("fork");
+                }
+            }
+            LaneEvent::Blocks { picture: told, .. } => picture = Some(told),
+            LaneEvent::Ended { end: of_lane, .. } => end = Some(of_lane),
+            _ => {}
+        }
+    }
+    assert!(matches!(end, Some(LaneEnd::Failed(reason)) if reason.contains("full")));
+    let picture = picture.expect("a picture");
+    assert_eq!(picture.sequences[0].blocks.len(), 4);
+    assert!(picture.sequences[1].blocks.is_empty(), "{picture:?}");
+}
+
+#[test]
 fn cancel_leaves_a_watched_lane_able_to_go_on() {
     let lanes = parse_lanes("paged:7").expect("lane");
     let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(5)).expect("experiment");

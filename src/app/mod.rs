@@ -135,6 +135,14 @@ pub fn run(options: Options) -> Result<(), AppError> {
     taken.run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path, reason }))
 }
 
+/// Whether a picture can be written there, as far as can be told before there is one.
+///
+/// # Errors
+/// [`AppError::Screenshot`]
+pub fn check_picture(path: &Path) -> Result<(), AppError> {
+    screenshot::check_target(path).map_err(|reason| AppError::Screenshot { path: path.into(), reason })
+}
+
 /// Draws the window without a display, on the processor, and writes its picture: of the run that the options describe once it
 /// is over, or of their trace.
 ///
@@ -142,7 +150,6 @@ pub fn run(options: Options) -> Result<(), AppError> {
 /// [`AppError::Screenshot`], and [`AppError::Run`] for a run that did not finish; the picture is written then.
 pub fn draw(options: &Options, path: &Path) -> Result<(), AppError> {
     let failed = |reason: String| AppError::Screenshot { path: path.into(), reason };
-    screenshot::check_target(path).map_err(failed)?; // before the run, which may take long
     let (image, run_failure) = picture::draw(options).map_err(failed)?;
     screenshot::write_png(&image, path).map_err(failed)?;
     run_failure.map_or(Ok(()), |reason| Err(AppError::Run { path: path.into(), reason }))

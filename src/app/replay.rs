@@ -158,7 +158,7 @@ fn round_ends(events: &[LaneEvent]) -> Vec<usize> {
 }
 
 /// The lane behind a name such as `paged:16#2`; `None` for one of a later kvlab.
-fn lane_of(name: &str) -> Option<crate::cache::Lane> {
+pub(super) fn lane_of(name: &str) -> Option<crate::cache::Lane> {
     let spec = name.split_once('#').map_or(name, |(spec, _)| spec);
     parse_lanes(spec).ok().and_then(|lanes| lanes.first().copied())
 }

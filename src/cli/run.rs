@@ -225,7 +225,7 @@ fn extras(args: &Args, lanes: &[Lane], experiment: &mut Experiment) -> anyhow::R
             bail!("--fork {name}@{token}: the lane generates {} tokens; fork it before its last", args.tokens);
         }
         if forks.iter().filter(|(other, _)| *other == lane).count() == MAX_FORKS {
-            bail!("--fork {name}@{token}: a lane has {MAX_FORKS} forks at most");
+            bail!("--fork {name}@{token}: --fork can be given {MAX_FORKS} times for a lane");
         }
         forks.push((lane, *token));
     }

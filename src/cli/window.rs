@@ -82,6 +82,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     // A picture needs something in it.
     options.autorun = options.trace.is_none();
+    app::check_picture(picture)?; // before the run, which may take long
     if args.in_window {
         options.screenshot = Some(picture.clone());
         let times = FrameTimes::default();

@@ -61,7 +61,7 @@ impl Experiment {
             }
             Lane::Cache(_) if run.end.is_some() => Some("it has ended".into()),
             Lane::Cache(_) if run.session.n_forks() == MAX_FORKS => {
-                Some(format!("it has {MAX_FORKS} forks already, and room for no more"))
+                Some(format!("it has {MAX_FORKS} open forks, and room for no more"))
             }
             Lane::Cache(_) => None,
         };
@@ -127,6 +127,7 @@ impl Experiment {
             return Ok(false);
         };
         self.end_fork(index, youngest, "the cache was full, and its blocks went to the lane".into())?;
+        self.tell_blocks(index)?;
         Ok(true)
     }
 

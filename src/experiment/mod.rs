@@ -272,7 +272,7 @@ impl Experiment {
     /// lane that fails ends and the others go on.
     ///
     /// # Errors
-    /// A cancelled step ([`EngineError::is_cancelled`]): nothing changed, and the step can be made again. A token
+    /// A cancelled step ([`EngineError::is_cancelled`]): nothing changed but forks that gave way, and the step can be made again. A token
     /// that the tokenizer cannot decode ends the experiment.
     pub fn step(&mut self, cancel: &AtomicBool) -> Result<Option<LaneEvent>, EngineError> {
         if let Some(event) = self.queue.pop_front() {

@@ -28,7 +28,7 @@ use crate::{
 use super::{LaneEvent, Workload};
 
 /// Raised when a reader of older traces must know.
-/// 2 added blocks, forks, attention and the pieces of the prompt.
+/// 2 added blocks, forks, attention and the pieces of the prompt (the rows of attention were numbers before it was finished).
 pub const SCHEMA: u32 = 2;
 
 /// How large a model is, for whoever reads a trace without it.

@@ -28,7 +28,7 @@ pub struct View {
 const HELP: &str = "Left the pool: every physical block, in the order of memory; the filled part is coloured, a free block is \
     empty. Right the block table of each sequence: its blocks in the order of its tokens, with the number of the physical \
     block. Point at a block or a token to see where it lies.";
-const FORK_HELP: &str = "Goes on from here in a second way: the fork takes the likeliest token that the lane did not take. It \
+const FORK_HELP: &str = "Goes on from here in a second way: the fork takes the likeliest token that nobody took here. It \
     shares all blocks with the lane; the first of the two that writes into a shared block gets a copy of it (copy-on-write). \
     Forks run untimed, in the lane's own memory, and end when the lane needs it.";
 const LARGEST_CELL: f32 = 44.0;
@@ -59,7 +59,7 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>)
         ui.columns(2, |columns| {
             columns[0].set_height(height);
             columns[1].set_height(height);
-            pointed = pool(&mut columns[0], view, picture).or(pointed);
+            pointed = pool(&mut columns[0], view, lane, picture).or(pointed);
             pointed = tables(&mut columns[1], view, lane, picture).or(pointed);
         });
     }
@@ -134,7 +134,7 @@ fn counts(picture: &PoolPicture) -> String {
 }
 
 /// The physical blocks in the order of memory.
-fn pool(ui: &mut Ui, view: &View, picture: &PoolPicture) -> Option<u32> {
+fn pool(ui: &mut Ui, view: &View, lane: &LaneState, picture: &PoolPicture) -> Option<u32> {
     ui.label("Pool: physical blocks");
     let holders = picture.holders();
     let fills = fills(picture);
@@ -144,7 +144,7 @@ fn pool(ui: &mut Ui, view: &View, picture: &PoolPicture) -> Option<u32> {
     let mut pointed = None;
     for (block, (holders, fill)) in (0_u32..).zip(holders.iter().zip(&fills)) {
         let cell = grid.cell(rect, block as usize);
-        let colors: Vec<Color32> = holders.iter().map(|sequence| color(ui, view.lane, *sequence)).collect();
+        let colors: Vec<Color32> = holders.iter().map(|sequence| color(ui, (view.lane, lane), *sequence)).collect();
         draw(ui, cell, *fill, &colors, view.pointed == Some(block), &block.to_string());
         if response.hover_pos().is_some_and(|at| cell.contains(at)) {
             pointed = Some(block);
@@ -159,15 +159,16 @@ fn tables(ui: &mut Ui, view: &mut View, lane: &LaneState, picture: &PoolPicture)
     ui.label("Block tables: logical order, with the physical number");
     let holders = picture.holders();
     let mut pointed = None;
-    // The same room for each, so that blocks look the same in all.
+    // The same room for each that has blocks, so that they look the same in all.
+    let (n, n_held) = (picture.sequences.len(), picture.sequences.iter().filter(|s| !s.blocks.is_empty()).count());
     #[expect(clippy::cast_precision_loss, reason = "a handful of sequences")]
-    let each = ui.available_height() / picture.sequences.len().max(1) as f32 - TITLE;
+    let each = (ui.available_height() - TITLE * n as f32) / n_held.max(1) as f32;
     ScrollArea::vertical().id_salt("tables").auto_shrink([false, false]).show(ui, |ui| {
         for (index, sequence) in picture.sequences.iter().enumerate() {
             let name = sequence_name(lane, index);
             let title = format!("{name}: {}", tokens(sequence.len));
             let is_chosen = view.sequence == index;
-            let button = Button::selectable(is_chosen, RichText::new(title).color(color(ui, view.lane, index)));
+            let button = Button::selectable(is_chosen, RichText::new(title).color(color(ui, (view.lane, lane), index)));
             let end = index.checked_sub(1).and_then(|fork| lane.forks.get(fork)).and_then(|fork| fork.end.as_deref());
             if ui.add(button).on_hover_text(end.unwrap_or("Shows its text below")).clicked() {
                 view.sequence = index;
@@ -180,7 +181,8 @@ fn tables(ui: &mut Ui, view: &mut View, lane: &LaneState, picture: &PoolPicture)
             for (place, block) in sequence.blocks.iter().enumerate() {
                 let cell = grid.cell(rect, place);
                 let sharers = holders.get(*block as usize).map(Vec::as_slice).unwrap_or_default();
-                let colors: Vec<Color32> = sharers.iter().map(|sequence| color(ui, view.lane, *sequence)).collect();
+                let colors: Vec<Color32> =
+                    sharers.iter().map(|sequence| color(ui, (view.lane, lane), *sequence)).collect();
                 let fill = share(picture.fill(index, place), picture.block_len);
                 draw(ui, cell, fill, &colors, view.pointed == Some(*block), &block.to_string());
                 if response.hover_pos().is_some_and(|at| cell.contains(at)) {
@@ -200,7 +202,7 @@ fn text(ui: &mut Ui, run: &RunState, view: &View, lane: &LaneState, picture: &Po
     let sequence = picture.sequences.get(view.sequence)?;
     ui.label(format!("Stored text of {}, block by block", sequence_name(lane, view.sequence)));
     let (font, ink) = (TextStyle::Body.resolve(ui.style()), ui.visuals().text_color());
-    let ground = color(ui, view.lane, view.sequence);
+    let ground = color(ui, (view.lane, lane), view.sequence);
     let block_of = |position: usize| sequence.blocks.get(position / picture.block_len.max(1)).copied();
     let mut job = LayoutJob::default();
     job.wrap.max_width = ui.available_width() - 16.0;
@@ -323,10 +325,10 @@ fn draw(ui: &Ui, cell: Rect, fill: f32, holders: &[Color32], is_pointed: bool, n
     }
 }
 
-fn color(ui: &Ui, lane: usize, sequence: usize) -> Color32 {
-    match sequence.checked_sub(1) {
-        None => theme::lane_color(lane, ui.visuals()),
-        Some(fork) => theme::fork_color(lane, fork, ui.visuals()),
+fn color(ui: &Ui, (index, lane): (usize, &LaneState), sequence: usize) -> Color32 {
+    match sequence.checked_sub(1).and_then(|fork| lane.forks.get(fork)) {
+        None => theme::lane_color(index, ui.visuals()),
+        Some(fork) => theme::fork_color(index, fork.color, ui.visuals()),
     }
 }
 

@@ -32,15 +32,17 @@ pub fn show(ui: &mut Ui, replay: &Replay, run: &RunState) -> Option<ReplayAction
         button(ui, "Forward", "One token of every lane on (right arrow)", ReplayAction::Forward);
         button(ui, "Close trace", "Back to live runs", ReplayAction::Close);
         let mut round = replay.round();
-        ui.spacing_mut().slider_width = (ui.available_width() - 470.0).max(120.0);
+        ui.spacing_mut().slider_width = (ui.available_width() - 560.0).max(120.0);
         let label = ui.label("Moment");
         let slider = Slider::new(&mut round, 0..=replay.last()).show_value(false);
         if ui.add(slider).labelled_by(label.id).changed() {
             action = Some(ReplayAction::Seek(round));
         }
         ui.label(format!("{} of {} tokens", run.progress(), run.tokens));
-        let what = format!("{} ({})", replay.path.display(), replay.ending());
-        ui.add(Label::new(RichText::new(&what).weak()).truncate()).on_hover_text(what);
+        let name = replay.path.file_name().unwrap_or(replay.path.as_os_str()).to_string_lossy();
+        let what = format!("{name} ({})", replay.ending());
+        let whole = replay.path.display().to_string();
+        ui.add(Label::new(RichText::new(what).weak()).truncate()).on_hover_text(whole);
     });
     action
 }

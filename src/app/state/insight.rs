@@ -10,6 +10,8 @@ use crate::{engine::Attention, experiment::LaneEvent};
 pub struct ForkState {
     /// Generated tokens of the lane that it shares.
     pub start: usize,
+    /// Which of the colours for forks it has: the first that no fork has that was open when it began.
+    pub color: usize,
     pub text: String,
     /// Length of `text` after each of its own tokens.
     text_ends: Vec<usize>,
@@ -51,7 +53,11 @@ impl RunState {
         let Some(lane) = self.lanes.get_mut(event.lane()) else { return };
         match event {
             LaneEvent::Blocks { picture, .. } => lane.blocks = Some(picture),
-            LaneEvent::Forked { start, .. } => lane.forks.push(ForkState { start, ..ForkState::default() }),
+            LaneEvent::Forked { start, .. } => {
+                let is_taken = |color: &usize| lane.forks.iter().any(|fork| fork.end.is_none() && fork.color == *color);
+                let color = (0..=lane.forks.len()).find(|color| !is_taken(color)).unwrap_or(0);
+                lane.forks.push(ForkState { start, color, ..ForkState::default() });
+            }
             LaneEvent::ForkToken { fork, text, .. } => {
                 if let Some(fork) = lane.forks.get_mut(fork) {
                     fork.text.push_str(&text);
@@ -132,6 +138,22 @@ mod tests {
         assert_eq!(state.row(0, 0, 9), [] as [u8; 0]);
         run.look(3, rows(0, 1));
         assert_eq!(run.attention.map(|state| (state.lane, state.rows.len())), Some((3, 1)));
+    }
+
+    #[test]
+    fn open_forks_never_share_a_colour() {
+        let mut run = run();
+        let fork = |run: &mut RunState| {
+            let fork = run.lanes[0].forks.len();
+            run.apply_to_lane(LaneEvent::Forked { lane: 0, fork, start: 1 });
+        };
+        for _ in 0..3 {
+            fork(&mut run);
+        }
+        run.apply_to_lane(LaneEvent::ForkEnded { lane: 0, fork: 1, reason: String::new() });
+        fork(&mut run);
+        let colors: Vec<usize> = run.lanes[0].forks.iter().map(|fork| fork.color).collect();
+        assert_eq!(colors, [0, 1, 2, 1]);
     }
 
     #[test]

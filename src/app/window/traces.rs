@@ -9,7 +9,11 @@ use egui::{Context, Key, Modifiers};
 
 use super::App;
 use crate::{
-    app::{panels::replay::ReplayAction, replay::Replay, state::RunState},
+    app::{
+        panels::replay::ReplayAction,
+        replay::{Replay, lane_of},
+        state::RunState,
+    },
     cache::Lane,
 };
 
@@ -18,7 +22,7 @@ impl App {
     pub(super) fn show_replay(&mut self, replay: Replay) {
         self.tell(|worker| worker.forget());
         self.run = replay.state();
-        let lanes: Vec<Lane> = self.run.lanes.iter().filter_map(|lane| lane.name.parse().ok()).collect();
+        let lanes: Vec<Lane> = self.run.lanes.iter().filter_map(|lane| lane_of(&lane.name)).collect();
         if lanes.len() == self.run.lanes.len() {
             self.choose_lanes(&lanes);
         }

@@ -40,7 +40,7 @@ impl View {
 }
 
 const HELP: &str = "Each row is a token that was run, each column a token it can see: itself and everything before. The \
-    brighter, the more it takes from there; a row adds up to 100 %. The weights are read in a pass of its own, before the \
+    brighter, the more it takes from there; a row adds up to 100 %. The weights are read in a pass of their own, before the \
     one that is timed.\nClick a head in the overview to see it large.";
 /// Tokens in the list of the newest token.
 const LIST: usize = 8;
@@ -134,7 +134,7 @@ fn nothing(ui: &mut Ui, phase: &Phase) {
             Phase::Replay => {
                 "This trace holds no attention up to here. `kvlab run --attention LANE --out DIR` records it."
             }
-            phase if phase.is_active() => "The next step of the lane brings its attention.",
+            phase if phase.is_active() => "The next step of the lane brings its attention, unless a message above says why not.",
             _ => "Nobody watched this lane while it ran. Run again with this pane open, or choose the lane that was watched.",
         });
     });
