@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# record-first-light.sh KVLAB: the pictures and figures of docs/runs/first-light.md, on this machine. Keep it otherwise idle.
+# record-first-light.sh KVLAB [pictures]: the pictures and figures of docs/runs/first-light.md, on this machine. Keep it otherwise idle.
 # Needs what the window's smoke test needs (a virtual X display), and cargo for the bench.
 set -euo pipefail
 kvlab=$(realpath "$1")
@@ -17,6 +17,8 @@ for pane in cost attention blocks; do
     # By its name alone, which the picture shows.
     (cd "$scratch/run" && "$kvlab" app --trace trace.jsonl --pane "$pane" --screenshot "$out/$pane.png")
 done
+
+if [ "${2:-}" = pictures ]; then exit; fi
 
 echo "== frame times of a real window while four lanes decode, each pane shown"
 for pane in cost attention blocks; do
