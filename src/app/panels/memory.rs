@@ -57,7 +57,7 @@ impl Series {
     fn help(self) -> &'static str {
         match self {
             Self::Reserved => "Bytes allocated for keys, values and scales",
-            Self::Held => "Bytes in blocks that the sequence holds: nobody else can use them",
+            Self::Held => "Bytes in blocks that the lane and its forks hold: nobody else can use them",
             Self::Used => "Bytes filled with a token's rows",
             Self::Formula => {
                 "The textbook formula: 2 x layers x KV heads x head size x bytes per number x tokens; scales, tables \

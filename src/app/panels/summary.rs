@@ -27,7 +27,7 @@ const COLUMNS: [(&str, &str, &str); 10] = [
     ("ITL p50", "ms", "Inter-token latency, median: half of the tokens after the first took at most this"),
     ("ITL p99", "ms", "Inter-token latency, 99th percentile: 99 of 100 tokens after the first took at most this"),
     ("reserved", "MiB", "Allocated for keys, values and scales"),
-    ("held", "MiB", "In blocks that the sequence holds: nobody else can use them"),
+    ("held", "MiB", "In blocks that the lane and its forks hold: nobody else can use them"),
     ("used", "MiB", "Filled with a token's rows"),
     (
         "formula",
