@@ -26,7 +26,7 @@ fn step(store: &mut KvStore, seq: SeqId, rows: &Tensor) {
     for layer in 0..3 {
         step.attend(layer, rows, rows, rows, None).expect("attend");
     }
-    step.commit();
+    step.commit(true);
 }
 
 #[test]

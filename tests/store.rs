@@ -45,7 +45,7 @@ fn step(store: &mut KvStore, seq: SeqId, n: usize, seed: usize) -> Result<Vec<f3
         let v = noise([n, n_kv_head, head_dim], seed + 200 + layer);
         out = floats(&step.attend(layer, &q, &k, &v, None)?);
     }
-    step.commit();
+    step.commit(true);
     Ok(out)
 }
 

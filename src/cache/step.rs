@@ -24,8 +24,9 @@ impl<'a> Step<'a> {
         Self { store, reservation, committed: false, copied_bytes_before }
     }
 
-    /// The new tokens are now part of their sequences.
-    pub fn commit(mut self) {
+    /// The new tokens are now part of their sequences. Nothing is evicted before the `end_of_prompt`, so that a prompt
+    /// attends to all of itself, in chunks or not; every decoded token is the end of one.
+    pub fn commit(mut self, _end_of_prompt: bool) {
         self.store.tables.commit(&self.reservation);
         self.committed = true;
     }

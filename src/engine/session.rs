@@ -194,11 +194,11 @@ impl Session {
                 for tokens in before.chunks(chunk) {
                     let mut step = store.reserve(&[(*seq, tokens.len())])?;
                     model.hidden(tokens, &mut step, None, cancel)?;
-                    step.commit();
+                    step.commit(false);
                 }
                 let mut step = store.reserve(&[(*seq, last.len())])?;
                 let logits = model.forward(last, &mut step, None, Logits::Last, cancel)?;
-                step.commit();
+                step.commit(true);
                 logits
             }
         };
