@@ -197,7 +197,7 @@ fn an_experiment_that_makes_no_sense_does_not_begin() {
     assert!(new("none", workload(51)).is_none(), "13 + 51 = 64 fit");
     assert!(matches!(new("none", workload(usize::MAX)), Some(ExperimentError::PastContext { .. })));
     assert!(
-        matches!(new("none,paged:16+f16", workload(1)), Some(ExperimentError::Lane { lane, .. }) if lane == "paged:16+f16")
+        matches!(new("none,paged:16+q8_0", workload(1)), Some(ExperimentError::Lane { lane, .. }) if lane == "paged:16+q8_0")
     );
 }
 
@@ -214,5 +214,5 @@ fn traces_are_read_to_their_last_whole_line_and_no_further() {
     let message = |lines: &[&str]| read(lines).expect_err("no trace").to_string();
     assert!(message(&[header, "{]", end]).contains("line 2 is damaged"));
     assert!(message(&[end]).contains("first line is no header"));
-    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 2"));
+    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 3"));
 }

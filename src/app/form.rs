@@ -123,9 +123,7 @@ impl Form {
 }
 
 fn check_lanes(text: &str) -> Result<Vec<Lane>, String> {
-    let lanes = parse_lanes(text).map_err(display)?;
-    lanes.iter().try_for_each(Lane::check_built).map_err(display)?;
-    Ok(lanes)
+    parse_lanes(text).map_err(display)
 }
 
 fn keep_error<T>(result: Result<T, String>, error: &mut Option<String>) -> Option<T> {
@@ -173,12 +171,5 @@ mod tests {
         let errors = form.check().expect_err("nothing in it is right");
         let FormErrors { model, prompt, lanes, sampling, cache_memory } = errors;
         assert!(model.is_some() && prompt.is_some() && lanes.is_some() && sampling.is_some() && cache_memory.is_some());
-    }
-
-    #[test]
-    fn a_lane_that_is_not_built_yet_says_so() {
-        let form = Form { lanes: "none,paged:32+kivi:2".into(), ..Options::default().form() };
-        let errors = form.check().expect_err("kivi is not built");
-        assert!(errors.lanes.is_some_and(|e| e.contains("not built yet")));
     }
 }

@@ -13,6 +13,7 @@ fn record(step: usize, token_id: u32, total_secs: f64) -> StepRecord {
         reserved_bytes: 0,
         held_bytes: 0,
         used_bytes: 0,
+        dead_bytes: 0,
         copied_bytes: 0,
         metadata_bytes: 0,
         cached_tokens: 0,

@@ -5,8 +5,11 @@
 //!
 //! paged:4        table [7, 2, 5]       blocks anywhere in the pool, shared by forks
 //! contiguous     table [32, 33, 34]    neighbours, reserved when the sequence is opened
-//! concat         table []              no blocks: one buffer that is replaced every step
+//! concat         table []              no blocks: one buffer of the live tokens, replaced every step
 //! ```
+//!
+//! Retention evicts tokens of a sequence ([`LiveTokens`]). A paged sequence gives a block back once all its tokens are evicted, and
+//! its table has a hole there ([`NO_BLOCK`]); a region stays as it is; a buffer is copied without them.
 //!
 //! Everything here is all or nothing: a call that fails has changed nothing.
 
@@ -18,6 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
     CacheError, Layout,
+    live::{LiveTokens, Positions},
     pool::{BlockId, BlockPool},
     vec_bytes,
 };
@@ -49,18 +53,38 @@ pub struct Span {
     pub new: usize,
 }
 
-/// `rows` tokens at the start of block `from` are to be copied to block `to`.
+/// `rows` tokens at the start of block `from`, of which `first` is the first's position, are to be copied to block `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockCopy {
     pub from: BlockId,
     pub to: BlockId,
+    pub first: usize,
     pub rows: usize,
+}
+
+/// A place in a table whose block was given back, because all its tokens were evicted.
+pub const NO_BLOCK: BlockId = BlockId::MAX;
+
+/// `len` rows one behind the other, from `row` on: of the pool's planes (`block * block_len + slot`), or of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRun {
+    pub row: usize,
+    pub len: usize,
 }
 
 #[derive(Debug)]
 struct Sequence {
     len: usize,
     table: Vec<BlockId>,
+    live: LiveTokens,
+}
+
+/// An open sequence as others may see it.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenSequence<'a> {
+    pub len: usize,
+    pub table: &'a [BlockId],
+    pub live: &'a LiveTokens,
 }
 
 #[derive(Debug)]
@@ -199,7 +223,15 @@ impl BlockTables {
         self.get(seq).map(|s| s.len)
     }
 
-    /// The block table, longer than the tokens need for `contiguous`.
+    /// The tokens that were not evicted.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn live(&self, seq: SeqId) -> Result<&LiveTokens, CacheError> {
+        self.get(seq).map(|s| &s.live)
+    }
+
+    /// The block table, longer than the tokens need for `contiguous`; [`NO_BLOCK`] where a block was given back.
     ///
     /// # Errors
     /// [`CacheError::UnknownSequence`]
@@ -207,9 +239,78 @@ impl BlockTables {
         self.get(seq).map(|s| s.table.as_slice())
     }
 
-    /// `(len, table)` of every open sequence.
-    pub fn open_sequences(&self) -> impl Iterator<Item = (usize, &[BlockId])> {
-        self.sequences.iter().filter_map(|(s, _)| s.as_ref()).map(|s| (s.len, s.table.as_slice()))
+    /// Every open sequence with its slot.
+    pub fn open_sequences(&self) -> impl Iterator<Item = (usize, OpenSequence<'_>)> {
+        let open = self.sequences.iter().enumerate().filter_map(|(slot, (s, _))| Some((slot, s.as_ref()?)));
+        open.map(|(slot, s)| (slot, OpenSequence { len: s.len, table: &s.table, live: &s.live }))
+    }
+
+    /// The row of a token whose block was not given back, or of one that a step is adding.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn row(&self, seq: SeqId, position: usize) -> Result<Option<usize>, CacheError> {
+        let sequence = self.get(seq)?;
+        Ok(match self.policy {
+            Policy::Concat { .. } => Some(sequence.live.rank(position) + position.saturating_sub(sequence.len)),
+            Policy::Paged(_) | Policy::Contiguous { .. } => {
+                let block = sequence.table.get(position / self.block_len).filter(|block| **block != NO_BLOCK);
+                block.map(|block| *block as usize * self.block_len + position % self.block_len)
+            }
+        })
+    }
+
+    /// Where the live tokens among `positions` lie, oldest first; those from the sequence's length on are a step's new ones, which
+    /// are live. Runs end with their block in a pool, whose blocks need not be neighbours.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn rows(&self, seq: SeqId, positions: Positions) -> Result<Vec<RowRun>, CacheError> {
+        let sequence = self.get(seq)?;
+        let mut runs: Vec<RowRun> = vec![];
+        let new = Positions { start: positions.start.max(sequence.len), ..positions };
+        let old = Positions { end: positions.end.min(sequence.len), ..positions };
+        for mut range in sequence.live.within(old).chain((!new.is_empty()).then_some(new)) {
+            while !range.is_empty() {
+                let Some(row) = self.row(seq, range.start)? else { break };
+                let len = match self.policy {
+                    Policy::Concat { .. } => range.len(),
+                    _ => range.len().min(self.block_len - range.start % self.block_len),
+                };
+                match runs.last_mut() {
+                    Some(last) if last.row + last.len == row && !matches!(self.policy, Policy::Paged(_)) => {
+                        last.len += len
+                    }
+                    _ => runs.push(RowRun { row, len }),
+                }
+                range.start += len;
+            }
+        }
+        Ok(runs)
+    }
+
+    /// The tokens at `positions` are gone: blocks of a pool whose last live token they were are given back. Returns how many blocks.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn evict(&mut self, seq: SeqId, positions: &[usize]) -> Result<usize, CacheError> {
+        let (block_len, mut given_back) = (self.block_len, 0);
+        let sequence = self.get_mut(seq)?;
+        for position in positions {
+            sequence.live.evict(*position);
+        }
+        let Policy::Paged(pool) = &mut self.policy else { return Ok(0) };
+        let Some(sequence) = &mut self.sequences[seq.slot as usize].0 else { return Ok(0) };
+        for position in positions {
+            let index = position / block_len;
+            let block = Positions { start: index * block_len, end: (index + 1) * block_len };
+            let is_full = block.end <= sequence.len;
+            if is_full && sequence.table[index] != NO_BLOCK && sequence.live.count_in(block) == 0 {
+                pool.release(std::mem::replace(&mut sequence.table[index], NO_BLOCK));
+                given_back += 1;
+            }
+        }
+        Ok(given_back)
     }
 
     /// # Errors
@@ -235,7 +336,7 @@ impl BlockTables {
             Policy::Concat { .. } => Vec::new(),
         };
         let (sequence, generation) = &mut self.sequences[slot];
-        *sequence = Some(Sequence { len: 0, table });
+        *sequence = Some(Sequence { len: 0, table, live: LiveTokens::default() });
         #[expect(clippy::cast_possible_truncation, reason = "`new` checked that slots fit u32")]
         Ok(SeqId { tables: self.id, slot: slot as u32, generation: *generation })
     }
@@ -247,9 +348,9 @@ impl BlockTables {
     /// [`CacheError::TooManySequences`], [`CacheError::CacheFull`] (`concat`),
     /// [`CacheError::UnknownSequence`]
     pub fn fork(&mut self, seq: SeqId) -> Result<(SeqId, Vec<BlockCopy>), CacheError> {
-        let parent_len = self.len(seq)?;
+        let (parent_len, live) = (self.len(seq)?, self.live(seq)?.clone());
         if let Policy::Concat { max_rows } = self.policy {
-            self.check_rows(max_rows, parent_len)?;
+            self.check_rows(max_rows, live.count())?;
         }
         let child = self.open()?;
         let n_blocks = parent_len.div_ceil(self.block_len);
@@ -258,7 +359,9 @@ impl BlockTables {
             Policy::Paged(pool) => {
                 for index in 0..n_blocks {
                     let block = self.sequences[seq.slot as usize].0.as_ref().map_or(0, |s| s.table[index]);
-                    pool.share(block);
+                    if block != NO_BLOCK {
+                        pool.share(block);
+                    }
                     if let Some(child) = &mut self.sequences[child.slot as usize].0 {
                         child.table.push(block);
                     }
@@ -269,12 +372,14 @@ impl BlockTables {
                 copies.extend((0..n_blocks).map(|i| BlockCopy {
                     from: from[i],
                     to: to[i],
+                    first: i * self.block_len,
                     rows: (parent_len - i * self.block_len).min(self.block_len),
                 }));
             }
             Policy::Concat { .. } => {}
         }
-        self.get_mut(child)?.len = parent_len;
+        let sequence = self.get_mut(child)?;
+        (sequence.len, sequence.live) = (parent_len, live);
         Ok((child, copies))
     }
 
@@ -288,7 +393,10 @@ impl BlockTables {
         let Some(sequence) = sequence.take() else { return Err(CacheError::UnknownSequence) };
         *generation = generation.wrapping_add(1);
         match &mut self.policy {
-            Policy::Paged(pool) => sequence.table.into_iter().rev().for_each(|block| pool.release(block)),
+            Policy::Paged(pool) => {
+                let held = sequence.table.into_iter().rev().filter(|block| *block != NO_BLOCK);
+                held.for_each(|block| pool.release(block));
+            }
             Policy::Contiguous { regions, region_blocks } => {
                 if let Some(first) = sequence.table.first() {
                     regions.release(first / u32::try_from(*region_blocks).unwrap_or(1));
@@ -302,23 +410,30 @@ impl BlockTables {
     /// Forgets the tokens from `len` on.
     ///
     /// # Errors
-    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::UnknownSequence`]
+    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::Evicted`] when a token before `len` is gone, which the
+    /// sequence still had when it was that long, [`CacheError::UnknownSequence`]
     pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
         let current = self.len(seq)?;
         if len > current {
             return Err(CacheError::TruncateGrows { len, current });
+        }
+        let gone = self.live(seq)?.gaps(len).first().copied();
+        if let Some(gone) = gone.filter(|_| len < current) {
+            return Err(CacheError::Evicted { len, position: gone.start });
         }
         let keep = len.div_ceil(self.block_len);
         if let Policy::Paged(pool) = &mut self.policy
             && let Some(sequence) = &mut self.sequences[seq.slot as usize].0
         {
             while sequence.table.len() > keep {
-                if let Some(block) = sequence.table.pop() {
+                if let Some(block) = sequence.table.pop().filter(|block| *block != NO_BLOCK) {
                     pool.release(block);
                 }
             }
         }
-        self.get_mut(seq)?.len = len;
+        let sequence = self.get_mut(seq)?;
+        sequence.len = len;
+        sequence.live.truncate(len);
         Ok(())
     }
 
@@ -329,12 +444,13 @@ impl BlockTables {
             Policy::Paged(pool) | Policy::Contiguous { regions: pool, .. } => pool.metadata_bytes(),
             Policy::Concat { .. } => 0,
         };
-        let tables: u64 = self.sequences.iter().filter_map(|(s, _)| s.as_ref()).map(|s| vec_bytes(&s.table)).sum();
+        let open = self.sequences.iter().filter_map(|(s, _)| s.as_ref());
+        let tables: u64 = open.map(|s| vec_bytes(&s.table) + s.live.metadata_bytes()).sum();
         pool + vec_bytes(&self.sequences) + tables
     }
 
     fn check_rows(&self, max_rows: usize, new_rows: usize) -> Result<(), CacheError> {
-        let used: usize = self.open_sequences().map(|(len, _)| len).sum();
+        let used: usize = self.open_sequences().map(|(_, sequence)| sequence.live.count()).sum();
         let free_blocks = max_rows - used;
         if new_rows > free_blocks {
             return Err(CacheError::CacheFull { needed_blocks: new_rows, free_blocks, block_len: 1 });

@@ -1,25 +1,32 @@
 //! Where keys and values live.
 //!
 //! In reading order: [`spec`] is what a person may ask for; [`pool`] and [`blocks`] decide which block
-//! holds which token, in plain integers; [`store`] puts bytes behind them; [`step`] is a forward
-//! pass over them;
+//! holds which token, [`retention`] which tokens stay ([`live`]), [`residual`] which are still exact, all in plain integers;
+//! [`store`] puts bytes behind them; [`step`] is a forward pass over them;
 //! [`uncached`] is the same attention with nothing kept.
 
 pub mod blocks;
 pub mod host;
+mod inspect;
+mod ledger;
+pub mod live;
 pub mod picture;
 mod planes;
 pub mod pool;
+pub mod residual;
+pub mod retention;
 pub mod spec;
 pub mod step;
 pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use inspect::TokenPicture;
+pub use ledger::Footprint;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;
-pub use store::{Footprint, KvShape, KvStore, StoreConfig, TokenPicture};
+pub use store::{Calibration, KvShape, KvStore, StoreConfig};
 pub use uncached::Uncached;
 
 use candle_core::Tensor;
@@ -75,12 +82,28 @@ pub enum CacheError {
     EmptyStep,
     #[error("cannot truncate to {len} tokens: the sequence has {current}")]
     TruncateGrows { len: usize, current: usize },
+    #[error(
+        "cannot truncate to {len} tokens: the sequence evicted token {position} since it was that long; nothing was changed"
+    )]
+    Evicted { len: usize, position: usize },
+    #[error(
+        "cannot truncate to {len} tokens: since then a group of tokens was sealed, which cannot be undone; the shortest          length to go back to is {nearest_len}; nothing was changed"
+    )]
+    Sealed { len: usize, nearest_len: usize },
+    #[error(
+        "cannot truncate to {len} tokens: h2o has already counted the attention of those after it; nothing was changed. Fork a          sequence before tokens that may be taken back"
+    )]
+    Scored { len: usize },
+    #[error("{tensor} of layer {layer} is infinite or no number in token {token} of the step; nothing was changed")]
+    NotFinite { tensor: &'static str, layer: usize, token: usize },
+    #[error("`{0}` needs levels that were found on a text; none were given")]
+    NotCalibrated(CacheSpec),
     #[error("the memory limit does not hold one block of {block_len} token(s) per sequence; raise --cache-memory")]
     LimitTooSmall { block_len: usize },
     #[error("the cache is too large to be addressed")]
     TooLarge,
-    #[error(transparent)]
-    NotBuilt(#[from] spec::NotBuilt),
+    #[error("`{lane}` cannot store this model: {reason}")]
+    Refused { lane: CacheSpec, reason: String },
     #[error("the model's shape cannot be cached: {0}")]
     Shape(String),
     #[error("{tensor} has shape {actual:?}, expected {expected:?}")]

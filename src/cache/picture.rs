@@ -17,9 +17,16 @@ pub struct PoolPicture {
 /// One sequence's block table: its token `t` lies in block `blocks[t / block_len]`, slot `t % block_len`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SequencePicture {
-    /// Stored tokens. The blocks may have room for more.
+    /// Tokens it has seen. The blocks may have room for more.
     pub len: usize,
+    /// [`NO_BLOCK`](super::blocks::NO_BLOCK) where a block was given back.
     pub blocks: Vec<u32>,
+    /// Ranges `start..end` of tokens that were evicted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evicted: Vec<(usize, usize)>,
+    /// Where groups of tokens are quantized together: how many tokens are; the newer ones are exact still, and lie elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<usize>,
 }
 
 impl PoolPicture {
@@ -51,7 +58,8 @@ mod tests {
 
     #[test]
     fn holders_and_fill_follow_the_tables() {
-        let sequence = |len, blocks: &[u32]| SequencePicture { len, blocks: blocks.to_vec() };
+        let sequence =
+            |len, blocks: &[u32]| SequencePicture { len, blocks: blocks.to_vec(), ..SequencePicture::default() };
         let picture = PoolPicture {
             block_len: 4,
             n_blocks: 5,

@@ -1,122 +1,166 @@
 //! The bytes behind the blocks: for each layer a plane of key codes and one of value codes, and their
-//! scales in planes of their own.
+//! scales in planes of their own ([`crate::kernels::codec`] says what is in them).
 //!
 //! ```text
 //! codes   [block][slot][kv_head][head_dim]     64-byte aligned
-//! scales  [block][slot][kv_head]               f32, only for formats that have them
+//! scales  [block][slot][kv_head]...            64-byte aligned, only for formats that have them
 //! ```
 
-use crate::kernels::rows::{F32Rows, Int8Rows, RowFormat};
-use crate::kernels::walk::{Rows, Tile};
+use std::sync::Arc;
 
-use super::{Format, vec_bytes};
+use crate::kernels::{
+    HeadShape,
+    codec::{Codec, GROUP, Levels, RowShape, encode_channels},
+    walk::{Rows, Tile},
+};
+
+use super::{Format, blocks::RowRun, vec_bytes};
 
 /// A cache line, so that a plane is aligned for every element type and wide load.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
-/// How many bytes the rows of one token take in one layer's keys (and again in its values).
+/// How the keys and values of one token are stored in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowBytes {
-    pub format: Format,
-    pub n_kv_head: usize,
-    pub head_dim: usize,
+pub struct TokenRows {
+    pub keys: Codec,
+    pub values: Codec,
+    pub shape: RowShape,
 }
 
-impl RowBytes {
-    fn codes_per_head(&self) -> usize {
-        match self.format {
-            Format::Int8 => Int8Rows::code_bytes(self.head_dim),
-            _ => F32Rows::code_bytes(self.head_dim),
-        }
+impl TokenRows {
+    #[must_use]
+    pub fn of(format: Format, heads: HeadShape) -> Self {
+        let both = |codec| (codec, codec);
+        let (keys, values) = match format {
+            Format::F32 => both(Codec::F32),
+            Format::F16 => both(Codec::F16),
+            Format::Bf16 => both(Codec::Bf16),
+            Format::F8 => both(Codec::F8),
+            Format::Int8 => both(Codec::Int8),
+            Format::Q8_0 => both(Codec::Q8_0),
+            Format::Q4_0 => both(Codec::Q4_0),
+            Format::Int4 => both(Codec::Affine { bits: 4 }),
+            Format::Kivi { bits, .. } => (Codec::Channels { bits }, Codec::Affine { bits }),
+            Format::Kvq { bits } => {
+                (Codec::Levels { bits, by_channel: true }, Codec::Levels { bits, by_channel: false })
+            }
+        };
+        Self { keys, values, shape: RowShape { n_kv_head: heads.n_kv_head, head_dim: heads.head_dim } }
     }
 
-    pub fn codes(&self) -> usize {
-        self.n_kv_head * self.codes_per_head()
+    /// Key and value of one token in one layer, scales included.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        [self.keys, self.values].map(|codec| codec.code_bytes(self.shape) + codec.scale_bytes(self.shape)).iter().sum()
     }
 
-    pub fn scales(&self) -> usize {
-        match self.format {
-            Format::Int8 => self.n_kv_head * Int8Rows::SCALES,
-            _ => self.n_kv_head * F32Rows::SCALES,
-        }
-    }
-
-    /// Codes and scales of one token.
-    pub fn total(&self) -> usize {
-        self.codes() + self.scales() * size_of::<f32>()
+    /// What planes of `n_rows` tokens take in one layer: each plane ends with a whole line.
+    #[must_use]
+    pub fn plane_bytes(self, n_rows: usize) -> usize {
+        let lines = |bytes: usize| (n_rows * bytes).div_ceil(size_of::<Line>()) * size_of::<Line>();
+        let of = |codec: Codec| lines(codec.code_bytes(self.shape)) + lines(codec.scale_bytes(self.shape));
+        of(self.keys) + of(self.values)
     }
 }
 
 /// The keys (or the values) of one layer.
-pub struct Plane {
+struct Plane {
+    codec: Codec,
+    shape: RowShape,
+    levels: Option<Arc<Levels>>,
     codes: Vec<Line>,
-    scales: Vec<f32>,
+    scales: Vec<Line>,
 }
 
 impl Plane {
     /// Room for `n_rows` tokens, zeroed: pages of a large plane are taken from the system only when they
     /// are first written.
-    fn new(row: RowBytes, n_rows: usize) -> Self {
-        let lines = (n_rows * row.codes()).div_ceil(size_of::<Line>());
-        Self { codes: bytemuck::zeroed_vec(lines), scales: vec![0.0; n_rows * row.scales()] }
+    fn new(codec: Codec, shape: RowShape, levels: Option<Arc<Levels>>, n_rows: usize) -> Self {
+        let lines = |bytes: usize| bytemuck::zeroed_vec((n_rows * bytes).div_ceil(size_of::<Line>()));
+        let (codes, scales) = (lines(codec.code_bytes(shape)), lines(codec.scale_bytes(shape)));
+        Self { codec, shape, levels, codes, scales }
     }
 
     fn bytes(&self) -> u64 {
         vec_bytes(&self.codes) + vec_bytes(&self.scales)
     }
 
-    fn write(&mut self, row: RowBytes, slot: usize, heads: &[f32]) {
-        match row.format {
-            Format::Int8 => self.write_as::<Int8Rows>(row, slot, heads),
-            _ => self.write_as::<F32Rows>(row, slot, heads),
-        }
+    /// Codes and scales of `n_rows` tokens from `row` on.
+    fn at(&mut self, row: usize, n_rows: usize) -> (&mut [u8], &mut [u8]) {
+        let (codes, scales) = (self.codec.code_bytes(self.shape), self.codec.scale_bytes(self.shape));
+        (
+            &mut bytemuck::cast_slice_mut(&mut self.codes)[row * codes..(row + n_rows) * codes],
+            &mut bytemuck::cast_slice_mut(&mut self.scales)[row * scales..(row + n_rows) * scales],
+        )
     }
 
-    fn write_as<F: RowFormat>(&mut self, row: RowBytes, slot: usize, heads: &[f32]) {
-        let codes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut self.codes)[slot * row.codes()..][..row.codes()];
-        let each = codes.chunks_exact_mut(F::code_bytes(row.head_dim)).zip(heads.chunks_exact(row.head_dim));
-        for (head, (codes, values)) in each.enumerate() {
-            let scale = F::encode(values, codes);
-            if F::SCALES > 0 {
-                self.scales[slot * row.n_kv_head + head] = scale;
+    fn write(&mut self, row: usize, heads: &[f32]) {
+        let (codec, shape, levels) = (self.codec, self.shape, self.levels.clone());
+        let (codes, scales) = self.at(row, 1);
+        codec.encode(shape, levels.as_deref(), heads, codes, scales);
+    }
+
+    /// Stores 32 tokens, each as it is or all together, as the format wants.
+    fn seal(&mut self, row: usize, tokens: &[&[f32]]) {
+        if let Codec::Channels { bits } = self.codec {
+            let shape = self.shape;
+            let (codes, scales) = self.at(row, tokens.len());
+            encode_channels(bits, shape, tokens, codes, scales);
+        } else {
+            for (row, token) in (row..).zip(tokens) {
+                self.write(row, token);
             }
         }
     }
 
-    fn read(&self, row: RowBytes, slot: usize, out: &mut Vec<f32>) {
-        match row.format {
-            Format::Int8 => self.read_as::<Int8Rows>(row, slot, out),
-            _ => self.read_as::<F32Rows>(row, slot, out),
+    /// Appends the rows of a token as f32, `[n_kv_head, head_dim]`.
+    fn read(&self, row: usize, out: &mut Vec<f32>) {
+        let RowShape { n_kv_head, head_dim } = self.shape;
+        let start = out.len();
+        out.resize(start + n_kv_head * head_dim, 0.0);
+        for (head, out) in out[start..].chunks_exact_mut(head_dim).enumerate() {
+            self.rows().decode(row, 1, head, out);
         }
     }
 
-    fn read_as<F: RowFormat>(&self, row: RowBytes, slot: usize, out: &mut Vec<f32>) {
-        let codes: &[u8] = &bytemuck::cast_slice(&self.codes)[slot * row.codes()..][..row.codes()];
-        for (head, codes) in codes.chunks_exact(F::code_bytes(row.head_dim)).enumerate() {
-            let scale = if F::SCALES > 0 { self.scales[slot * row.n_kv_head + head] } else { 1.0 };
-            let start = out.len();
-            out.resize(start + row.head_dim, 0.0);
-            F::decode(codes, scale, &mut out[start..]);
-        }
-    }
-
-    fn copy(&mut self, row: RowBytes, from: usize, to: usize, n_rows: usize) {
+    fn copy_within(&mut self, from: usize, to: usize, n_rows: usize) {
+        let (code_bytes, scale_bytes) = (self.codec.code_bytes(self.shape), self.codec.scale_bytes(self.shape));
         let codes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.codes);
-        codes.copy_within(from * row.codes()..(from + n_rows) * row.codes(), to * row.codes());
-        self.scales.copy_within(from * row.scales()..(from + n_rows) * row.scales(), to * row.scales());
+        codes.copy_within(from * code_bytes..(from + n_rows) * code_bytes, to * code_bytes);
+        let scales: &mut [u8] = bytemuck::cast_slice_mut(&mut self.scales);
+        scales.copy_within(from * scale_bytes..(from + n_rows) * scale_bytes, to * scale_bytes);
     }
 
-    fn rows(&self, row: RowBytes, slot: usize, n_rows: usize) -> Rows<'_> {
-        let codes: &[u8] = bytemuck::cast_slice(&self.codes);
+    /// A plane of `n_rows` that begins with the rows of `kept`.
+    fn with(&self, kept: &[RowRun], n_rows: usize) -> Self {
+        let mut new = Self::new(self.codec, self.shape, self.levels.clone(), n_rows);
+        let (code_bytes, scale_bytes) = (self.codec.code_bytes(self.shape), self.codec.scale_bytes(self.shape));
+        let mut to = 0;
+        for run in kept {
+            let (codes, scales) = new.at(to, run.len);
+            codes.copy_from_slice(&bytemuck::cast_slice(&self.codes)[run.row * code_bytes..][..codes.len()]);
+            scales.copy_from_slice(&bytemuck::cast_slice(&self.scales)[run.row * scale_bytes..][..scales.len()]);
+            to += run.len;
+        }
+        new
+    }
+
+    fn rows(&self) -> Rows<'_> {
         Rows {
-            codes: &codes[slot * row.codes()..(slot + n_rows) * row.codes()],
-            token_stride: row.codes(),
-            scales: &self.scales[slot * row.scales()..(slot + n_rows) * row.scales()],
+            codec: self.codec,
+            shape: self.shape,
+            codes: bytemuck::cast_slice(&self.codes),
+            token_stride: self.codec.code_bytes(self.shape),
+            scales: bytemuck::cast_slice(&self.scales),
+            levels: self.levels.as_deref(),
         }
     }
 }
+
+/// What the keys and the values of one layer need to know of their levels.
+pub type LayerLevels = (Arc<Levels>, Arc<Levels>);
 
 /// Keys and values of one layer.
 pub struct LayerPlanes {
@@ -125,15 +169,9 @@ pub struct LayerPlanes {
 }
 
 impl LayerPlanes {
-    pub fn new(row: RowBytes, n_rows: usize) -> Self {
-        Self { k: Plane::new(row, n_rows), v: Plane::new(row, n_rows) }
-    }
-
-    /// One plane pair per layer.
-    pub fn all(n_layer: usize, row: RowBytes, n_rows: usize) -> Vec<Self> {
-        let mut layers = Vec::with_capacity(n_layer);
-        layers.resize_with(n_layer, || Self::new(row, n_rows));
-        layers
+    pub fn new(rows: TokenRows, levels: Option<&LayerLevels>, n_rows: usize) -> Self {
+        let (k, v) = levels.cloned().unzip();
+        Self { k: Plane::new(rows.keys, rows.shape, k, n_rows), v: Plane::new(rows.values, rows.shape, v, n_rows) }
     }
 
     /// Allocated bytes, filled or not.
@@ -142,38 +180,38 @@ impl LayerPlanes {
     }
 
     /// Stores one token: `k`, `v` are `[n_kv_head, head_dim]`.
-    pub fn write(&mut self, row: RowBytes, slot: usize, k: &[f32], v: &[f32]) {
-        self.k.write(row, slot, k);
-        self.v.write(row, slot, v);
+    pub fn write(&mut self, row: usize, k: &[f32], v: &[f32]) {
+        self.k.write(row, k);
+        self.v.write(row, v);
+    }
+
+    /// Stores the 32 tokens whose f32 rows are `rows` of `open`, from `row` on.
+    pub fn seal(&mut self, row: usize, open: &Self, rows: [usize; GROUP]) {
+        for (plane, open) in [(&mut self.k, &open.k), (&mut self.v, &open.v)] {
+            let (width, values) = (open.shape.width(), bytemuck::cast_slice::<Line, f32>(&open.codes));
+            plane.seal(row, &rows.map(|row| &values[row * width..][..width]));
+        }
     }
 
     /// Appends the token's key and value, as f32, to `k` and `v`.
-    pub fn read(&self, row: RowBytes, slot: usize, k: &mut Vec<f32>, v: &mut Vec<f32>) {
-        self.k.read(row, slot, k);
-        self.v.read(row, slot, v);
+    pub fn read(&self, row: usize, k: &mut Vec<f32>, v: &mut Vec<f32>) {
+        self.k.read(row, k);
+        self.v.read(row, v);
     }
 
-    /// Copies `n_rows` tokens inside the planes; returns the bytes moved.
-    pub fn copy(&mut self, row: RowBytes, from: usize, to: usize, n_rows: usize) -> u64 {
-        self.k.copy(row, from, to, n_rows);
-        self.v.copy(row, from, to, n_rows);
-        2 * (n_rows * row.total()) as u64
+    /// Copies `n_rows` tokens inside the planes.
+    pub fn copy_within(&mut self, from: usize, to: usize, n_rows: usize) {
+        self.k.copy_within(from, to, n_rows);
+        self.v.copy_within(from, to, n_rows);
     }
 
-    /// New planes of exactly `n_rows` tokens that begin with the first `n_kept` of these.
-    pub fn regrown(&self, row: RowBytes, n_kept: usize, n_rows: usize) -> Self {
-        let mut grown = Self::new(row, n_rows);
-        for (from, to) in [(&self.k, &mut grown.k), (&self.v, &mut grown.v)] {
-            let kept = n_kept * row.codes();
-            let codes: &mut [u8] = bytemuck::cast_slice_mut(&mut to.codes);
-            codes[..kept].copy_from_slice(&bytemuck::cast_slice(&from.codes)[..kept]);
-            let kept = n_kept * row.scales();
-            to.scales[..kept].copy_from_slice(&from.scales[..kept]);
-        }
-        grown
+    /// New planes of exactly `n_rows` tokens that begin with those of `kept`.
+    pub fn with(&self, kept: &[RowRun], n_rows: usize) -> Self {
+        Self { k: self.k.with(kept, n_rows), v: self.v.with(kept, n_rows) }
     }
 
-    pub fn tile(&self, row: RowBytes, slot: usize, n_rows: usize) -> Tile<'_> {
-        Tile { keys: self.k.rows(row, slot, n_rows), values: self.v.rows(row, slot, n_rows), len: n_rows }
+    /// The tokens of `run` as a tile for the walk.
+    pub fn tile(&self, run: RowRun) -> Tile<'_> {
+        Tile { keys: self.k.rows(), values: self.v.rows(), first: run.row, len: run.len }
     }
 }

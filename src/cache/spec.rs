@@ -10,9 +10,7 @@
 //! lanes     = lane { "," lane }
 //! ```
 //!
-//! The parser refuses what can never mean anything. [`CacheSpec::check_built`] says which parts of a
-//! meaningful specification this version cannot run yet. What depends on the model's shape is
-//! refused when the store is built.
+//! The parser refuses what can never mean anything. What depends on the model's shape is refused when the store is built.
 
 use std::{fmt, str::FromStr};
 
@@ -106,33 +104,13 @@ pub enum SpecError {
     Meaningless(String),
 }
 
-/// A specification that means something, but has parts this version cannot run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("lane `{lane}`: `{part}` is not built yet; built are {}", BUILT)]
-pub struct NotBuilt {
-    pub lane: String,
-    pub part: String,
-}
-
-/// What [`CacheSpec::check_built`] lets through, for messages and `--help`.
-pub const BUILT: &str = "none, concat, contiguous and paged:B with f32 or int8";
-
 impl Lane {
-    /// # Errors
-    /// [`NotBuilt`] names the first part that cannot run yet.
-    pub fn check_built(&self) -> Result<(), NotBuilt> {
-        match self {
-            Self::None => Ok(()),
-            Self::Cache(spec) => spec.check_built(),
-        }
-    }
-
     /// True where the lane must produce the tokens that no cache produces.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         match self {
             Self::None => true,
-            Self::Cache(spec) => spec.format == Format::F32 && spec.retention == Retention::All,
+            Self::Cache(spec) => spec.format == Format::F32 && !spec.rotate && spec.retention == Retention::All,
         }
     }
 }
@@ -144,24 +122,9 @@ impl CacheSpec {
         Self { layout, format: Format::F32, rotate: false, retention: Retention::All }
     }
 
-    /// # Errors
-    /// [`NotBuilt`] names the first part that cannot run yet.
-    pub fn check_built(&self) -> Result<(), NotBuilt> {
-        let part = if !matches!(self.format, Format::F32 | Format::Int8) {
-            self.format.to_string()
-        } else if self.rotate {
-            "rot".into()
-        } else if self.retention != Retention::All {
-            self.retention.to_string()
-        } else {
-            return Ok(());
-        };
-        Err(NotBuilt { lane: self.to_string(), part })
-    }
-
     /// What can never mean anything, whatever the model.
     fn check_meaning(&self) -> Result<(), SpecError> {
-        let groups_tokens = matches!(self.format, Format::Kivi { .. } | Format::Kvq { .. });
+        let groups_tokens = matches!(self.format, Format::Kivi { .. });
         match self.layout {
             Layout::Concat if groups_tokens => Err(SpecError::Meaningless(format!(
                 "`{}` quantizes whole blocks once they are sealed, and `concat` never seals one",

@@ -1,14 +1,25 @@
 //! A forward pass over a store: write, attend, commit, or leave no trace.
 
+use std::borrow::Cow;
+
 use candle_core::{Device, Tensor};
 
 use crate::kernels::{
     HeadShape,
-    rows::{F32Rows, Int8Rows},
+    hadamard::rotate,
     walk::{Queries, Tile, walk},
 };
 
-use super::{CacheError, Format, KvAccess, KvStore, Probe, Span, blocks::Reservation, host::HostRows};
+use super::{
+    CacheError, KvAccess, KvStore, Probe, Span,
+    blocks::{Reservation, RowRun},
+    host::HostRows,
+    live::Positions,
+    planes::LayerPlanes,
+};
+
+/// Queries of one walk where weights are summed into scores: a longer prompt would hold all of its weights at once.
+const SCORED_QUERIES: usize = 64;
 
 /// A reserved forward pass. Dropped without [`Step::commit`], it undoes its reservation.
 pub struct Step<'a> {
@@ -16,19 +27,55 @@ pub struct Step<'a> {
     reservation: Reservation,
     committed: bool,
     copied_bytes_before: u64,
+    /// For each span, in which its queries are worked off; see [`Step::parts`].
+    parts: Vec<Vec<Positions>>,
+    /// For each span, the attention that each token got in this step; only where a policy asks for it.
+    scores: Vec<Vec<f64>>,
+    /// For each span, the ring as it was, layer by layer; only where the step may overwrite tokens of earlier steps.
+    rings: Vec<Vec<LayerPlanes>>,
 }
 
 impl<'a> Step<'a> {
     pub(super) fn new(store: &'a mut KvStore, reservation: Reservation) -> Self {
         let copied_bytes_before = store.copied_bytes;
-        Self { store, reservation, committed: false, copied_bytes_before }
+        let spans = &reservation.spans;
+        let parts: Vec<_> = spans.iter().map(|span| parts(store, span)).collect();
+        let scored = store.spec.retention.needs_scores();
+        let scores = spans.iter().map(|span| vec![0.0; if scored { span.past + span.new } else { 0 }]).collect();
+        let mut rings = vec![];
+        rings.resize_with(spans.len(), Vec::new);
+        for ((span, parts), saved) in spans.iter().zip(&parts).zip(&mut rings) {
+            let ring = store.tables.slot(span.seq).ok().and_then(|slot| store.rings.get(slot));
+            // A group that is sealed in the middle of a step makes room in the ring for the step's own tokens.
+            if let Some(ring) = ring.filter(|_| span.past > 0 && parts.len() > 1) {
+                let rows = store.ring_rows();
+                saved.extend(ring.iter().map(|layer| layer.with(&[RowRun { row: 0, len: rows }], rows)));
+            }
+        }
+        Self { store, reservation, committed: false, copied_bytes_before, parts, scores, rings }
     }
 
-    /// The new tokens are now part of their sequences. Nothing is evicted before the `end_of_prompt`, so that a prompt
-    /// attends to all of itself, in chunks or not; every decoded token is the end of one.
-    pub fn commit(mut self, _end_of_prompt: bool) {
-        self.store.tables.commit(&self.reservation);
+    /// The new tokens are now part of their sequences, and groups of tokens that are old enough are sealed. Nothing is evicted before
+    /// the `end_of_prompt`, so that a prompt attends to all of itself, in chunks or not; every decoded token is the end of one.
+    pub fn commit(mut self, end_of_prompt: bool) {
         self.committed = true;
+        self.store.tables.commit(&self.reservation);
+        for (index, span) in self.reservation.spans.iter().enumerate() {
+            let Ok(slot) = self.store.tables.slot(span.seq) else { continue };
+            if let Some(total) = self.store.scores.get_mut(slot) {
+                total.resize(span.past + span.new, 0.0);
+                for (total, new) in total.iter_mut().zip(&self.scores[index]) {
+                    *total += new;
+                }
+            }
+            let last = self.parts[index].last().map_or(span.past, |part| part.start);
+            for layer in 0..self.store.shape.n_layer {
+                self.store.seal(span.seq, layer, last, span.past + span.new);
+            }
+            if end_of_prompt {
+                self.store.evict(span.seq);
+            }
+        }
     }
 
     /// Undoes the step as dropping it does, and takes its copies out of the count as well: for a rehearsal, which no figure
@@ -37,40 +84,47 @@ impl<'a> Step<'a> {
         self.store.copied_bytes = self.copied_bytes_before;
     }
 
-    /// Stores the new tokens of one layer: `k`, `v` are `[T, n_kv_head, head_dim]`, `T` the tokens of all
-    /// spans, possibly views with a token stride.
-    fn write(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
-        let HeadShape { n_kv_head, head_dim, .. } = self.store.shape.heads;
-        let expected = [self.n_new(), n_kv_head, head_dim];
-        let (k, v) = (HostRows::new("k", k, expected)?, HostRows::new("v", v, expected)?);
-        let (k_data, v_data, width) = (k.data()?, v.data()?, n_kv_head * head_dim);
+    /// Copy-on-write of one layer: the filled rows of blocks that a fork holds too.
+    fn copy_shared(&mut self, layer: usize) {
         let store = &mut *self.store;
-        let row = store.row;
         let block_len = store.tables.block_len();
-        if let Some(planes) = store.pool.get_mut(layer) {
-            for copy in &self.reservation.copies {
-                let (from, to) = (copy.from as usize * block_len, copy.to as usize * block_len);
-                store.copied_bytes += planes.copy(row, from, to, copy.rows);
-            }
+        let Some(planes) = store.pool.get_mut(layer) else { return };
+        for copy in &self.reservation.copies {
+            // Tokens that are not sealed yet lie in a ring, not here.
+            let sealed = store.residual.map_or(usize::MAX, |residual| residual.sealed(copy.first + copy.rows));
+            let rows = copy.rows.min(sealed.saturating_sub(copy.first));
+            planes.copy_within(copy.from as usize * block_len, copy.to as usize * block_len, rows);
+            store.copied_bytes += (rows * store.rows.bytes()) as u64;
         }
-        let mut token = 0;
-        for span in &self.reservation.spans {
-            let slot = store.tables.slot(span.seq)?;
-            if let Some(layers) = store.grown.get_mut(slot) {
-                let n_rows = span.past + span.new;
-                layers[layer] = layers[layer].regrown(row, span.past, n_rows);
-                store.copied_bytes += 2 * (n_rows * row.total()) as u64;
-            }
-            for position in span.past..span.past + span.new {
-                let k = &k_data[token * k.token_stride()..][..width];
-                let v = &v_data[token * v.token_stride()..][..width];
-                if let Some(layers) = store.grown.get_mut(slot) {
-                    layers[layer].write(row, position, k, v);
-                } else {
-                    let block = store.tables.table(span.seq)?[position / block_len] as usize;
-                    store.pool[layer].write(row, block * block_len + position % block_len, k, v);
-                }
-                token += 1;
+    }
+
+    /// Stores the new tokens `part` of a span in one layer. `k` and `v` are the rows of all tokens of the span.
+    fn write(
+        &mut self,
+        layer: usize,
+        span: Span,
+        part: Positions,
+        k: &HeadRows,
+        v: &HeadRows,
+    ) -> Result<(), CacheError> {
+        let store = &mut *self.store;
+        let slot = store.tables.slot(span.seq)?;
+        if let Some(layers) = store.grown.get_mut(slot) {
+            let old = store.tables.live(span.seq)?.count() + part.start - span.past;
+            let n_rows = old + part.len();
+            layers[layer] = layers[layer].with(&[RowRun { row: 0, len: old }], n_rows);
+            store.copied_bytes += (n_rows * store.rows.bytes()) as u64;
+        }
+        for position in part.start..part.end {
+            let (k, v) = (k.token(position - span.past), v.token(position - span.past));
+            if let (Some(residual), Some(ring)) = (store.residual, store.rings.get_mut(slot)) {
+                ring[layer].write(residual.row(position), k, v);
+            } else if let Some(row) = store.tables.row(span.seq, position)? {
+                let planes = match store.grown.get_mut(slot) {
+                    Some(layers) => &mut layers[layer],
+                    None => &mut store.pool[layer],
+                };
+                planes.write(row, k, v);
             }
         }
         Ok(())
@@ -79,6 +133,24 @@ impl<'a> Step<'a> {
     fn n_new(&self) -> usize {
         self.reservation.spans.iter().map(|span| span.new).sum()
     }
+}
+
+/// The new tokens of a span in the parts that are written and attended one after the other: all at once, unless groups of tokens are
+/// sealed on the way or weights are summed.
+fn parts(store: &KvStore, span: &Span) -> Vec<Positions> {
+    let all = Positions { start: span.past, end: span.past + span.new };
+    let parts = match store.residual {
+        Some(residual) => residual.parts(all.start, all.end).collect(),
+        None => vec![all],
+    };
+    let most = if store.spec.retention.needs_scores() { SCORED_QUERIES } else { usize::MAX };
+    parts
+        .into_iter()
+        .flat_map(|part| {
+            let starts = (part.start..part.end).step_by(most);
+            starts.map(move |start| Positions { start, end: start.saturating_add(most).min(part.end) })
+        })
+        .collect()
 }
 
 impl KvAccess for Step<'_> {
@@ -92,17 +164,95 @@ impl KvAccess for Step<'_> {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        probe: Option<&mut Probe>,
+        mut probe: Option<&mut Probe>,
     ) -> Result<Tensor, CacheError> {
-        self.write(layer, k, v)?;
-        let (heads, format) = (self.store.shape.heads, self.store.spec.format);
-        let tiles = self
-            .reservation
-            .spans
-            .iter()
-            .map(|span| self.store.tiles(span.seq, layer, span.past + span.new))
-            .collect::<Result<Vec<_>, _>>()?;
-        attend_spans(heads, format, &self.reservation.spans, &tiles, q, probe)
+        let (heads, n_new, rotated) = (self.store.shape.heads, self.n_new(), self.store.spec.rotate);
+        let HeadShape { n_head, n_kv_head, head_dim } = heads;
+        let out_shape = [n_new, n_head, head_dim];
+        let (q_rows, k_rows, v_rows) = (
+            HostRows::new("q", q, out_shape)?,
+            HostRows::new("k", k, [n_new, n_kv_head, head_dim])?,
+            HostRows::new("v", v, [n_new, n_kv_head, head_dim])?,
+        );
+        let of = |rows| HeadRows::new(rows, n_new, head_dim, rotated);
+        let (queries, keys, values) = (of((&q_rows, n_head))?, of((&k_rows, n_kv_head))?, of((&v_rows, n_kv_head))?);
+        for (tensor, rows) in [("k", &keys), ("v", &values)] {
+            if let Some(token) = (0..n_new).find(|token| !rows.token(*token).iter().all(|x| x.is_finite())) {
+                return Err(CacheError::NotFinite { tensor, layer, token });
+            }
+        }
+
+        self.copy_shared(layer);
+        let mut out = vec![0.0_f32; n_new * n_head * head_dim];
+        if let Some(probe) = probe.as_deref_mut() {
+            probe.spans.clear();
+        }
+        let (mut first, mut rest) = (0, out.as_mut_slice());
+        for index in 0..self.reservation.spans.len() {
+            let span = self.reservation.spans[index];
+            let (out, tail) = rest.split_at_mut(span.new * n_head * head_dim);
+            rest = tail;
+            let (queries, keys, values) = (queries.from(first), keys.from(first), values.from(first));
+            first += span.new;
+            let seen = self.attend_span(layer, index, [&queries, &keys, &values], out, probe.is_some())?;
+            if let (Some(probe), Some(seen)) = (probe.as_deref_mut(), seen) {
+                probe.spans.push(seen);
+            }
+        }
+        if rotated {
+            // Weighted sums of rotated values are rotated sums.
+            rotate(&mut out, head_dim);
+        }
+        Ok(Tensor::from_vec(out, &out_shape, &Device::Cpu)?.to_device(q.device())?)
+    }
+}
+
+impl Step<'_> {
+    /// Writes and attends one span, part by part: `out` `[T, n_head, head_dim]`. With a probe returns the weights, `[n_head, T, past + T]`.
+    fn attend_span(
+        &mut self,
+        layer: usize,
+        index: usize,
+        [queries, keys, values]: [&HeadRows; 3],
+        out: &mut [f32],
+        probed: bool,
+    ) -> Result<Option<Vec<f32>>, CacheError> {
+        let (span, heads) = (self.reservation.spans[index], self.store.shape.heads);
+        let (n_tokens, scored) = (span.past + span.new, !self.scores[index].is_empty());
+        let mut seen = probed.then(|| vec![0.0; heads.n_head * span.new * n_tokens]);
+        let (mut sealed_for, width) = (span.past, heads.n_head * heads.head_dim);
+        for part in self.parts[index].clone() {
+            self.store.seal(span.seq, layer, sealed_for, part.start);
+            sealed_for = part.start;
+            self.write(layer, span, part, keys, values)?;
+            let tiles = self.store.tiles(span, layer, part)?;
+            let first = part.start - span.past;
+            let queries = queries.from(first);
+            let queries = Queries { data: &queries.rows, token_stride: queries.token_stride, len: part.len() };
+            let out = &mut out[first * width..][..part.len() * width];
+            if !probed && !scored {
+                walk(heads, queries, &tiles, out, None);
+                continue;
+            }
+            let positions: Vec<usize> = self.store.positions(span, part.end)?;
+            let mut weights = vec![0.0; part.len() * heads.n_head * positions.len()]; // [T, H, live]
+            walk(heads, queries, &tiles, out, Some(&mut weights));
+            for (row, weights) in weights.chunks_exact(positions.len()).enumerate() {
+                let (query, head) = (first + row / heads.n_head, row % heads.n_head);
+                if scored {
+                    for (position, weight) in positions.iter().zip(weights) {
+                        self.scores[index][*position] += f64::from(*weight);
+                    }
+                }
+                if let Some(seen) = &mut seen {
+                    let seen = &mut seen[(head * span.new + query) * n_tokens..][..n_tokens];
+                    for (position, weight) in positions.iter().zip(weights) {
+                        seen[*position] = *weight;
+                    }
+                }
+            }
+        }
+        Ok(seen)
     }
 }
 
@@ -111,60 +261,76 @@ impl Drop for Step<'_> {
         if self.committed {
             return;
         }
-        self.store.tables.roll_back(&self.reservation);
-        // A concat buffer that already grew goes back to what the sequence holds.
-        for span in &self.reservation.spans {
-            let Ok(slot) = self.store.tables.slot(span.seq) else { continue };
-            for planes in self.store.grown.get_mut(slot).into_iter().flatten() {
-                *planes = planes.regrown(self.store.row, span.past, span.past);
+        let store = &mut *self.store;
+        store.tables.roll_back(&self.reservation);
+        for (span, saved) in self.reservation.spans.iter().zip(&mut self.rings) {
+            let Ok(slot) = store.tables.slot(span.seq) else { continue };
+            // A concat buffer that already grew goes back to what the sequence holds.
+            let len = store.tables.live(span.seq).map_or(0, |live| live.count());
+            for planes in store.grown.get_mut(slot).into_iter().flatten() {
+                *planes = planes.with(&[RowRun { row: 0, len }], len);
+            }
+            if let Some(ring) = store.rings.get_mut(slot).filter(|_| !saved.is_empty()) {
+                *ring = std::mem::take(saved);
             }
         }
     }
 }
 
-/// The walk over every span of a step: `q` `[T, n_head, head_dim]` in, the same shape out.
-pub(super) fn attend_spans(
-    heads: HeadShape,
-    format: Format,
-    spans: &[Span],
-    tiles: &[Vec<Tile<'_>>],
-    q: &Tensor,
-    mut probe: Option<&mut Probe>,
-) -> Result<Tensor, CacheError> {
-    let HeadShape { n_head, head_dim, .. } = heads;
-    let n_new: usize = spans.iter().map(|span| span.new).sum();
-    let shape = [n_new, n_head, head_dim];
-    let rows = HostRows::new("q", q, shape)?;
-    let mut out = vec![0.0_f32; n_new * n_head * head_dim];
-    let (mut data, mut rest) = (rows.data()?, out.as_mut_slice());
-    if let Some(probe) = probe.as_deref_mut() {
-        probe.spans.clear();
-    }
-    for (span, tiles) in spans.iter().zip(tiles) {
-        let queries = Queries { data, token_stride: rows.token_stride(), len: span.new };
-        let (out, tail) = rest.split_at_mut(span.new * n_head * head_dim);
-        let mut weights = probe.is_some().then(|| vec![0.0; span.new * n_head * (span.past + span.new)]);
-        match format {
-            Format::Int8 => walk::<Int8Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
-            _ => walk::<F32Rows>(heads, queries, tiles, out, weights.as_deref_mut()),
-        }
-        if let (Some(probe), Some(weights)) = (probe.as_deref_mut(), weights) {
-            probe.spans.push(by_head(&weights, span.new, n_head));
-        }
-        rest = tail;
-        data = data.get(span.new * rows.token_stride()..).unwrap_or_default();
-    }
-    Ok(Tensor::from_vec(out, &shape, &Device::Cpu)?.to_device(q.device())?)
+/// The rows of several tokens on the host, rotated if the store wants it.
+struct HeadRows<'a> {
+    rows: Cow<'a, [f32]>,
+    token_stride: usize,
+    width: usize,
 }
 
-/// `[T, n_head, n]` -> `[n_head, T, n]`, a copy: pictures are drawn per head.
-fn by_head(weights: &[f32], n_queries: usize, n_head: usize) -> Vec<f32> {
-    let n = weights.len() / (n_queries * n_head);
-    let mut out = Vec::with_capacity(weights.len());
-    for head in 0..n_head {
-        for query in 0..n_queries {
-            out.extend_from_slice(&weights[(query * n_head + head) * n..][..n]);
+impl<'a> HeadRows<'a> {
+    fn new(
+        (rows, n_heads): (&'a HostRows<'_>, usize),
+        n_tokens: usize,
+        head_dim: usize,
+        rotated: bool,
+    ) -> Result<Self, CacheError> {
+        let (data, stride, width) = (rows.data()?, rows.token_stride(), n_heads * head_dim);
+        if !rotated {
+            return Ok(Self { rows: Cow::Borrowed(data), token_stride: stride, width });
         }
+        let mut copy: Vec<f32> = (0..n_tokens).flat_map(|token| &data[token * stride..][..width]).copied().collect();
+        rotate(&mut copy, head_dim);
+        Ok(Self { rows: Cow::Owned(copy), token_stride: width, width })
     }
-    out
+
+    /// `[heads, head_dim]` of one token.
+    fn token(&self, token: usize) -> &[f32] {
+        &self.rows[token * self.token_stride..][..self.width]
+    }
+
+    /// The same rows from a token on.
+    fn from(&self, token: usize) -> HeadRows<'_> {
+        let rows = self.rows.get(token * self.token_stride..).unwrap_or_default();
+        HeadRows { rows: Cow::Borrowed(rows), token_stride: self.token_stride, width: self.width }
+    }
+}
+
+/// The walk over one sequence that is computed whole: `q` `[T, n_head, head_dim]` in, the same shape out.
+pub(super) fn attend_whole(
+    heads: HeadShape,
+    n_tokens: usize,
+    tile: Tile<'_>,
+    q: &Tensor,
+    probe: Option<&mut Probe>,
+) -> Result<Tensor, CacheError> {
+    let HeadShape { n_head, head_dim, .. } = heads;
+    let shape = [n_tokens, n_head, head_dim];
+    let rows = HostRows::new("q", q, shape)?;
+    let queries = Queries { data: rows.data()?, token_stride: rows.token_stride(), len: n_tokens };
+    let mut out = vec![0.0_f32; n_tokens * n_head * head_dim];
+    let mut weights = probe.is_some().then(|| vec![0.0; n_tokens * n_head * n_tokens]); // [T, H, T]
+    walk(heads, queries, &[tile], &mut out, weights.as_deref_mut());
+    if let (Some(probe), Some(weights)) = (probe, weights) {
+        // [T, H, T] -> [H, T, T], a copy: pictures are drawn per head.
+        let by_head = |head| weights.chunks_exact(n_tokens).skip(head).step_by(n_head).flatten().copied();
+        probe.spans = vec![(0..n_head).flat_map(by_head).collect()];
+    }
+    Ok(Tensor::from_vec(out, &shape, &Device::Cpu)?.to_device(q.device())?)
 }

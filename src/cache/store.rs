@@ -1,18 +1,24 @@
-//! The store of one lane: many sequences, one layout, one format.
+//! The store of one lane: many sequences, one layout, one format, one policy of what stays.
 //!
 //! A forward pass is a [`Step`]: [`KvStore::reserve`] makes room for the new tokens of every sequence in
 //! the batch or changes nothing; the model attends layer by layer; [`Step::commit`] makes the tokens part
 //! of their sequences. A step that is dropped instead (an error, a cancelled run) leaves no trace but its
 //! count of copied bytes.
 
-use crate::kernels::{HeadShape, walk::Tile};
+use std::sync::Arc;
+
+use crate::kernels::{
+    HeadShape,
+    codec::{Codec, GROUP, Levels},
+    walk::Tile,
+};
 
 use super::{
-    CacheError, CacheSpec, Format, Layout, Step,
-    blocks::{BlockTables, Limits, SeqId, block_len},
-    picture::{PoolPicture, SequencePicture},
-    planes::{LayerPlanes, RowBytes},
-    vec_bytes,
+    CacheError, CacheSpec, Format, Layout, Span, Step,
+    blocks::{BlockTables, Limits, RowRun, SeqId, block_len},
+    live::Positions,
+    planes::{LayerLevels, LayerPlanes, TokenRows},
+    residual::Residual,
 };
 
 /// What of a model's shape a cache depends on.
@@ -29,8 +35,8 @@ impl KvShape {
     /// unfilled blocks not counted. The lab draws it beside what a cache really takes.
     #[must_use]
     pub fn formula_bytes_per_token(&self, format: Format) -> u64 {
-        let bytes = if format == Format::Int8 { 1 } else { size_of::<f32>() };
-        (2 * self.n_layer * self.heads.n_kv_head * self.heads.head_dim * bytes) as u64
+        let bits = TokenRows::of(format, self.heads).keys.bits();
+        (2 * self.n_layer * self.heads.n_kv_head * self.heads.head_dim * bits / 8) as u64
     }
 }
 
@@ -49,63 +55,103 @@ impl Default for StoreConfig {
     }
 }
 
-/// What a store takes, counted from its real allocations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Allocated for keys, values and scales.
-    pub reserved_bytes: u64,
-    /// Of those, in blocks that a sequence holds: nobody else can use them.
-    pub held_bytes: u64,
-    /// Of those, filled with a live token's rows. A block shared by forks counts once.
-    pub used_bytes: u64,
-    /// Tokens over all sequences; a token shared by forks counts for each.
-    pub live_tokens: u64,
-    /// Bytes of stored rows moved since the store was built. Writing a new row is no move, except in
-    /// `concat`, whose new row is copied into the new buffer with all the old ones.
-    pub copied_bytes: u64,
-    /// Block tables, pool and bookkeeping.
-    pub metadata_bytes: u64,
+/// Levels of every layer, for formats that need some found beforehand: of its keys and of its values.
+#[derive(Clone, Debug)]
+pub struct Calibration {
+    layers: Vec<LayerLevels>,
 }
 
-/// Where one token lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenPicture {
-    pub block: u32,
-    pub slot: u32,
-    pub format: Format,
-    /// False once a retention policy has evicted the token.
-    pub live: bool,
+impl Calibration {
+    #[must_use]
+    pub fn new(layers: Vec<(Levels, Levels)>) -> Self {
+        let layers = layers.into_iter().map(|(keys, values)| (Arc::new(keys), Arc::new(values)));
+        Self { layers: layers.collect() }
+    }
+
+    fn fits(&self, rows: TokenRows, n_layer: usize) -> bool {
+        let width = rows.shape.width();
+        self.layers.len() == n_layer
+            && self.layers.iter().all(|(keys, values)| {
+                let has_levels = |levels: &Levels, codec: Codec| levels.levels.len() == 1 << codec.bits();
+                has_levels(keys, rows.keys)
+                    && has_levels(values, rows.values)
+                    && keys.channels.len() == width
+                    && values.channels.is_empty()
+            })
+    }
 }
 
 /// Keys and values of many sequences.
 pub struct KvStore {
     pub(super) spec: CacheSpec,
     pub(super) shape: KvShape,
-    pub(super) row: RowBytes,
+    pub(super) rows: TokenRows,
     pub(super) tables: BlockTables,
     /// The pool's planes, one per layer; none for `concat`.
     pub(super) pool: Vec<LayerPlanes>,
     /// The buffers of each sequence slot, one per layer; for `concat` only.
     pub(super) grown: Vec<Vec<LayerPlanes>>,
+    /// Formats that quantize groups of tokens keep the newest exact, in the ring of their sequence slot, one per layer.
+    pub(super) residual: Option<Residual>,
+    pub(super) rings: Vec<Vec<LayerPlanes>>,
+    /// The attention that each token of a sequence slot got so far; for policies that ask for it.
+    pub(super) scores: Vec<Vec<f64>>,
     pub(super) copied_bytes: u64,
 }
 
 impl KvStore {
     /// # Errors
-    /// [`CacheError::NotBuilt`], [`CacheError::Shape`], [`CacheError::LimitTooSmall`],
-    /// [`CacheError::TooLarge`]; nothing is allocated then.
+    /// [`CacheError::Shape`], [`CacheError::Refused`], [`CacheError::LimitTooSmall`], [`CacheError::TooLarge`],
+    /// [`CacheError::NotCalibrated`]; nothing is allocated then.
     pub fn new(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Self, CacheError> {
-        let (tables, row, _) = plan(spec, shape, config)?;
-        let block_len = tables.block_len();
-        let mut grown = Vec::new();
-        let mut pool = Vec::new();
-        if spec.layout == Layout::Concat {
-            grown.reserve_exact(config.max_sequences);
-            grown.resize_with(config.max_sequences, || LayerPlanes::all(shape.n_layer, row, 0));
-        } else {
-            pool = LayerPlanes::all(shape.n_layer, row, tables.n_blocks() * block_len);
-        }
-        Ok(Self { spec, shape, row, tables, pool, grown, copied_bytes: 0 })
+        Self::with_calibration(spec, shape, config, None)
+    }
+
+    /// A store whose format needs levels that were found on a text.
+    ///
+    /// # Errors
+    /// As [`KvStore::new`]; [`CacheError::NotCalibrated`] also if they are those of another shape.
+    pub fn with_calibration(
+        spec: CacheSpec,
+        shape: KvShape,
+        config: StoreConfig,
+        calibration: Option<&Calibration>,
+    ) -> Result<Self, CacheError> {
+        let Plan { tables, rows, residual, .. } = plan(spec, shape, config)?;
+        let calibration = match (spec.format, calibration) {
+            (Format::Kvq { .. }, Some(calibration)) if calibration.fits(rows, shape.n_layer) => Some(calibration),
+            (Format::Kvq { .. }, _) => return Err(CacheError::NotCalibrated(spec)),
+            _ => None,
+        };
+        let (n_layer, n_sequences) = (shape.n_layer, config.max_sequences);
+        let layers = |rows: TokenRows, n_rows: usize| -> Vec<LayerPlanes> {
+            let levels = |layer: usize| calibration.and_then(|all| all.layers.get(layer));
+            let mut layers = Vec::with_capacity(n_layer);
+            layers.extend((0..n_layer).map(|layer| LayerPlanes::new(rows, levels(layer), n_rows)));
+            layers
+        };
+        let slots = |wanted: bool, rows: TokenRows, n_rows: usize| -> Vec<Vec<LayerPlanes>> {
+            let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
+            slots.extend((0..slots.capacity()).map(|_| layers(rows, n_rows)));
+            slots
+        };
+        let is_concat = spec.layout == Layout::Concat;
+        let pool = if is_concat { vec![] } else { layers(rows, tables.n_blocks() * tables.block_len()) };
+        let exact = TokenRows::of(Format::F32, shape.heads);
+        let mut scores = Vec::with_capacity(if spec.retention.needs_scores() { n_sequences } else { 0 });
+        scores.extend((0..scores.capacity()).map(|_| Vec::with_capacity(shape.max_seq_len)));
+        Ok(Self {
+            spec,
+            shape,
+            rows,
+            grown: slots(is_concat, rows, 0),
+            rings: slots(residual.is_some(), exact, ring_rows(residual, shape)),
+            tables,
+            pool,
+            residual,
+            scores,
+            copied_bytes: 0,
+        })
     }
 
     /// The most bytes of keys, values and scales such a store takes, before it is built.
@@ -113,7 +159,7 @@ impl KvStore {
     /// # Errors
     /// As [`KvStore::new`].
     pub fn pool_bytes(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<u64, CacheError> {
-        plan(spec, shape, config).map(|(_, _, bytes)| bytes)
+        plan(spec, shape, config).map(|plan| plan.bytes)
     }
 
     #[must_use]
@@ -131,30 +177,45 @@ impl KvStore {
     /// # Errors
     /// [`CacheError::TooManySequences`]
     pub fn open(&mut self) -> Result<SeqId, CacheError> {
-        self.tables.open()
+        let seq = self.tables.open()?;
+        if let Some(scores) = self.scores.get_mut(self.tables.slot(seq)?) {
+            scores.clear();
+        }
+        Ok(seq)
     }
 
     /// A second sequence with the same tokens: blocks are shared where the layout has a pool, and copied
-    /// (and counted) where it has not.
+    /// (and counted) where it has not. Tokens that are still exact are always copied.
     ///
     /// # Errors
     /// [`CacheError::TooManySequences`], [`CacheError::CacheFull`], [`CacheError::UnknownSequence`]
     pub fn fork(&mut self, seq: SeqId) -> Result<SeqId, CacheError> {
         let parent = self.tables.slot(seq)?;
         let (child, copies) = self.tables.fork(seq)?;
-        let block_len = self.tables.block_len();
+        let (block_len, slot, len) = (self.tables.block_len(), self.tables.slot(child)?, self.tables.len(child)?);
+        let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
         for planes in &mut self.pool {
             for copy in &copies {
-                let (from, to) = (copy.from as usize * block_len, copy.to as usize * block_len);
-                self.copied_bytes += planes.copy(self.row, from, to, copy.rows);
+                let rows = copy.rows.min(sealed.saturating_sub(copy.first));
+                planes.copy_within(copy.from as usize * block_len, copy.to as usize * block_len, rows);
+                self.copied_bytes += (rows * self.rows.bytes()) as u64;
             }
         }
         if self.spec.layout == Layout::Concat {
-            let (len, slot) = (self.tables.len(child)?, self.tables.slot(child)?);
+            let rows = self.tables.live(child)?.count();
             for layer in 0..self.shape.n_layer {
-                self.grown[slot][layer] = self.grown[parent][layer].regrown(self.row, len, len);
-                self.copied_bytes += 2 * (len * self.row.total()) as u64;
+                self.grown[slot][layer] = self.grown[parent][layer].with(&[RowRun { row: 0, len: rows }], rows);
+                self.copied_bytes += (rows * self.rows.bytes()) as u64;
             }
+        }
+        if let Some(ring) = self.rings.get(parent) {
+            let all = RowRun { row: 0, len: self.ring_rows() };
+            self.rings[slot] = ring.iter().map(|layer| layer.with(&[all], all.len)).collect();
+            self.copied_bytes += (len - sealed) as u64 * self.exact_token_bytes();
+        }
+        if let Some(scores) = self.scores.get(parent).cloned() {
+            self.scores[slot].clear();
+            self.scores[slot].extend(scores);
         }
         Ok(child)
     }
@@ -166,13 +227,13 @@ impl KvStore {
     pub fn close(&mut self, seq: SeqId) -> Result<(), CacheError> {
         let slot = self.tables.slot(seq)?;
         self.tables.close(seq)?;
-        if let Some(layers) = self.grown.get_mut(slot) {
-            *layers = LayerPlanes::all(self.shape.n_layer, self.row, 0);
+        for planes in self.grown.get_mut(slot).into_iter().flatten() {
+            *planes = planes.with(&[], 0);
         }
         Ok(())
     }
 
-    /// Tokens of a sequence.
+    /// Tokens that a sequence has seen, evicted ones among them: the position of its next token.
     ///
     /// # Errors
     /// [`CacheError::UnknownSequence`]
@@ -180,12 +241,41 @@ impl KvStore {
         self.tables.len(seq)
     }
 
-    /// Forgets the tokens from `len` on.
+    /// Tokens of a sequence that are still there.
     ///
     /// # Errors
-    /// [`CacheError::TruncateGrows`], [`CacheError::UnknownSequence`]
+    /// [`CacheError::UnknownSequence`]
+    pub fn n_live(&self, seq: SeqId) -> Result<usize, CacheError> {
+        Ok(self.tables.live(seq)?.count())
+    }
+
+    /// Forgets the tokens from `len` on, so that the sequence is what it was when it had `len`. To 0 always works.
+    ///
+    /// # Errors
+    /// [`CacheError::TruncateGrows`], [`CacheError::UnknownSequence`], and what cannot be undone: [`CacheError::Evicted`],
+    /// [`CacheError::Sealed`], [`CacheError::Scored`]. Nothing changes then.
     pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
-        self.tables.truncate(seq, len)
+        let (slot, current) = (self.tables.slot(seq)?, self.tables.len(seq)?);
+        if len > 0 && len < current {
+            let sealed = self.residual.map(|residual| (residual, residual.sealed(current)));
+            if let Some((residual, sealed)) = sealed.filter(|(residual, sealed)| residual.sealed(len) != *sealed) {
+                return Err(CacheError::Sealed { len, nearest_len: sealed + residual.tokens });
+            }
+            if self.spec.retention.needs_scores() {
+                return Err(CacheError::Scored { len });
+            }
+        }
+        self.tables.truncate(seq, len)?;
+        if let Some(layers) = self.grown.get_mut(slot).filter(|_| len < current) {
+            let rows = self.tables.live(seq)?.count();
+            for planes in layers {
+                *planes = planes.with(&[RowRun { row: 0, len: rows }], rows);
+            }
+        }
+        if let Some(scores) = self.scores.get_mut(slot) {
+            scores.truncate(len);
+        }
+        Ok(())
     }
 
     /// Makes room for `n` more tokens of each `(sequence, n)`, for all of them or for none.
@@ -198,149 +288,94 @@ impl KvStore {
         Ok(Step::new(self, reservation))
     }
 
-    /// What the store takes now.
-    #[must_use]
-    pub fn footprint(&self) -> Footprint {
-        let token_bytes = self.token_bytes();
-        let bytes_of = |layers: &[LayerPlanes]| layers.iter().map(LayerPlanes::bytes).sum::<u64>();
-        let live_tokens: usize = self.tables.open_sequences().map(|(len, _)| len).sum();
-        let grown_bytes: u64 = self.grown.iter().map(|layers| bytes_of(layers)).sum();
-        let reserved_bytes = bytes_of(&self.pool) + grown_bytes;
-        let held_bytes = if self.spec.layout == Layout::Concat {
-            grown_bytes
-        } else {
-            (self.tables.n_held() * self.tables.block_len()) as u64 * token_bytes
-        };
-        let layers_bytes = |layers: &Vec<LayerPlanes>| vec_bytes(layers);
-        Footprint {
-            reserved_bytes,
-            held_bytes,
-            used_bytes: self.distinct_tokens() as u64 * token_bytes,
-            live_tokens: live_tokens as u64,
-            copied_bytes: self.copied_bytes,
-            metadata_bytes: self.tables.metadata_bytes()
-                + vec_bytes(&self.pool)
-                + vec_bytes(&self.grown)
-                + self.grown.iter().map(layers_bytes).sum::<u64>(),
-        }
-    }
-
-    /// For every token of a sequence: its block, its slot, its format, whether it is live.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn picture(&self, seq: SeqId) -> Result<Vec<TokenPicture>, CacheError> {
-        let (len, table, block_len) = (self.tables.len(seq)?, self.tables.table(seq)?, self.tables.block_len());
-        let place = |token: usize| match self.spec.layout {
-            // One tensor that grows: block 0, and the token's own place in it.
-            Layout::Concat => (0, token),
-            Layout::Contiguous | Layout::Paged { .. } => (table[token / block_len], token % block_len),
-        };
-        Ok((0..len)
-            .map(|token| {
-                let (block, slot) = place(token);
-                let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-                TokenPicture { block, slot, format: self.spec.format, live: true }
-            })
-            .collect())
-    }
-
-    /// The pool and the tables of `sequences`, in their order; an empty one for each `None`.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn pool_picture(&self, sequences: impl IntoIterator<Item = Option<SeqId>>) -> Result<PoolPicture, CacheError> {
-        let sequences = sequences.into_iter().map(|seq| {
-            let Some(seq) = seq else { return Ok(SequencePicture::default()) };
-            Ok(SequencePicture { len: self.tables.len(seq)?, blocks: self.tables.table(seq)?.to_vec() })
-        });
-        Ok(PoolPicture {
-            block_len: self.tables.block_len(),
-            n_blocks: self.tables.n_blocks(),
-            token_bytes: self.token_bytes(),
-            sequences: sequences.collect::<Result<_, CacheError>>()?,
-        })
-    }
-
-    /// Keys, values and scales of one token over all layers, as stored.
+    /// Keys, values and scales of one token over all layers, as its format stores it.
     #[must_use]
     pub fn token_bytes(&self) -> u64 {
-        2 * (self.shape.n_layer * self.row.total()) as u64
+        (self.shape.n_layer * self.rows.bytes()) as u64
     }
 
-    /// The stored keys and values of one layer as f32, `[len, n_kv_head, head_dim]` each: for inspection.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`], [`CacheError::Shape`] for a layer that does not exist
-    pub fn read(&self, seq: SeqId, layer: usize) -> Result<(Vec<f32>, Vec<f32>), CacheError> {
-        let (len, slot) = (self.tables.len(seq)?, self.tables.slot(seq)?);
-        if layer >= self.shape.n_layer {
-            return Err(CacheError::Shape(format!("layer {layer} of {}", self.shape.n_layer)));
-        }
-        let (mut k, mut v) = (vec![], vec![]);
-        for token in 0..len {
-            let (planes, row) = self.place(slot, self.tables.table(seq)?, layer, token);
-            planes.read(self.row, row, &mut k, &mut v);
-        }
-        Ok((k, v))
+    /// The same of a token that is not quantized yet.
+    pub(super) fn exact_token_bytes(&self) -> u64 {
+        (self.shape.n_layer * TokenRows::of(Format::F32, self.shape.heads).bytes()) as u64
     }
 
-    /// Tokens whose rows exist once, however many forks share them.
-    fn distinct_tokens(&self) -> usize {
-        let block_len = self.tables.block_len();
-        let mut shared = std::collections::BTreeMap::new();
-        let mut tokens = 0;
-        for (len, table) in self.tables.open_sequences() {
-            if self.spec.layout == Layout::Concat {
-                tokens += len;
-                continue;
+    /// Rows of a ring.
+    pub(super) fn ring_rows(&self) -> usize {
+        ring_rows(self.residual, self.shape)
+    }
+
+    /// What the tokens `part` of a span see in one layer, as tiles for the walk: first what is sealed, then what is exact.
+    pub(super) fn tiles(&self, span: Span, layer: usize, part: Positions) -> Result<Vec<Tile<'_>>, CacheError> {
+        let slot = self.tables.slot(span.seq)?;
+        let sealed = self.residual.map_or(part.end, |residual| residual.sealed(part.start));
+        let planes = self.grown.get(slot).map_or(&self.pool, |layers| layers);
+        let runs = self.tables.rows(span.seq, Positions { start: 0, end: sealed })?;
+        let mut tiles: Vec<Tile<'_>> = runs.into_iter().map(|run| planes[layer].tile(run)).collect();
+        if let (Some(residual), Some(ring)) = (self.residual, self.rings.get(slot)) {
+            let open = Positions { start: sealed, end: part.end };
+            let runs = residual.rows(self.tables.live(span.seq)?, span.past, open);
+            tiles.extend(runs.into_iter().map(|run| ring[layer].tile(run)));
+        }
+        Ok(tiles)
+    }
+
+    /// The positions of what a span sees up to `end`, in the order of its tiles.
+    pub(super) fn positions(&self, span: Span, end: usize) -> Result<Vec<usize>, CacheError> {
+        let live = self.tables.live(span.seq)?.ranges().flat_map(|range| range.start..range.end);
+        Ok(live.chain(span.past..end).collect())
+    }
+
+    /// Quantizes the groups of one layer that become due when a sequence grows from `from` tokens to `to`.
+    pub(super) fn seal(&mut self, seq: SeqId, layer: usize, from: usize, to: usize) {
+        let (Some(residual), Ok(slot)) = (self.residual, self.tables.slot(seq)) else { return };
+        let Some(ring) = self.rings.get(slot) else { return };
+        for first in (residual.sealed(from)..residual.sealed(to)).step_by(GROUP) {
+            // A block that was given back has nothing left to store.
+            let Ok(Some(row)) = self.tables.row(seq, first) else { continue };
+            self.pool[layer].seal(row, &ring[layer], std::array::from_fn(|i| residual.row(first + i)));
+            self.copied_bytes += (GROUP * self.rows.bytes()) as u64;
+        }
+    }
+
+    /// Lets go of what the policy does not keep.
+    pub(super) fn evict(&mut self, seq: SeqId) {
+        let (Ok(slot), Ok(len), Ok(live)) = (self.tables.slot(seq), self.tables.len(seq), self.tables.live(seq)) else {
+            return;
+        };
+        let scores = self.scores.get(slot).map_or(&[][..], Vec::as_slice);
+        let evicted = self.spec.retention.evictions(live, len, scores);
+        if evicted.is_empty() {
+            return;
+        }
+        let before = live.clone();
+        let after = self.tables.evict(seq, &evicted).and_then(|_| self.tables.live(seq));
+        if let (Some(layers), Ok(after)) = (self.grown.get_mut(slot), after) {
+            let run = |range: Positions| RowRun { row: before.rank(range.start), len: range.len() };
+            let (kept, rows): (Vec<RowRun>, usize) = (after.ranges().map(run).collect(), after.count());
+            for planes in layers {
+                *planes = planes.with(&kept, rows);
+                self.copied_bytes += (rows * self.rows.bytes()) as u64;
             }
-            for (index, &block) in table.iter().enumerate().take(len.div_ceil(block_len)) {
-                let fill = (len - index * block_len).min(block_len);
-                if self.tables.ref_count(block) > 1 {
-                    let deepest = shared.entry(block).or_insert(0);
-                    *deepest = fill.max(*deepest);
-                } else {
-                    tokens += fill;
-                }
-            }
         }
-        tokens + shared.values().sum::<usize>()
-    }
-
-    /// The planes that hold `token`, and its row in them.
-    fn place(&self, slot: usize, table: &[u32], layer: usize, token: usize) -> (&LayerPlanes, usize) {
-        if self.spec.layout == Layout::Concat {
-            (&self.grown[slot][layer], token)
-        } else {
-            let block_len = self.tables.block_len();
-            (&self.pool[layer], table[token / block_len] as usize * block_len + token % block_len)
-        }
-    }
-
-    /// The first `len` tokens of a sequence in one layer, as tiles for the walk.
-    pub(super) fn tiles(&self, seq: SeqId, layer: usize, len: usize) -> Result<Vec<Tile<'_>>, CacheError> {
-        if self.spec.layout == Layout::Concat {
-            return Ok(vec![self.grown[self.tables.slot(seq)?][layer].tile(self.row, 0, len)]);
-        }
-        let block_len = self.tables.block_len();
-        if let (Layout::Contiguous, Some(&first)) = (self.spec.layout, self.tables.table(seq)?.first()) {
-            // Its blocks are neighbours: one tile.
-            return Ok(vec![self.pool[layer].tile(self.row, first as usize * block_len, len)]);
-        }
-        let blocks = self.tables.table(seq)?.iter().enumerate().take(len.div_ceil(block_len));
-        Ok(blocks
-            .map(|(index, &block)| {
-                let fill = (len - index * block_len).min(block_len);
-                self.pool[layer].tile(self.row, block as usize * block_len, fill)
-            })
-            .collect())
     }
 }
 
-/// Checks everything a store depends on; returns its tables, its row and the most bytes it can take.
-fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<(BlockTables, RowBytes, u64), CacheError> {
-    spec.check_built()?;
+/// Rows of a ring: no sequence has more tokens than the context.
+fn ring_rows(residual: Option<Residual>, shape: KvShape) -> usize {
+    residual.map_or(0, |residual| residual.ring_len().min(shape.max_seq_len))
+}
+
+/// What a store will be.
+struct Plan {
+    tables: BlockTables,
+    rows: TokenRows,
+    residual: Option<Residual>,
+    /// The most it can take.
+    bytes: u64,
+}
+
+/// Checks everything a store depends on.
+fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, CacheError> {
     let HeadShape { n_head, n_kv_head, head_dim } = shape.heads;
     if n_kv_head == 0 || n_head % n_kv_head != 0 {
         return Err(CacheError::Shape(format!("{n_head} query heads cannot share {n_kv_head} key heads")));
@@ -351,15 +386,32 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<(BlockTa
     if config.max_sequences == 0 || shape.n_layer == 0 || shape.max_seq_len == 0 {
         return Err(CacheError::Shape("a cache needs a layer, a sequence and a token at least".into()));
     }
-    let row = RowBytes { format: spec.format, n_kv_head, head_dim };
-    let block_bytes = [2, shape.n_layer, block_len(spec.layout), row.total()]
-        .into_iter()
-        .try_fold(1_usize, usize::checked_mul)
-        .ok_or(CacheError::TooLarge)?;
-    let max_blocks =
-        config.memory_limit_bytes.map(|bytes| usize::try_from(bytes / block_bytes as u64).unwrap_or(usize::MAX));
+    // Products below stay inside `usize`.
+    if [n_head, n_kv_head, head_dim, shape.n_layer].into_iter().any(|n| n > MOST) {
+        return Err(CacheError::TooLarge);
+    }
+    let rows = TokenRows::of(spec.format, shape.heads);
+    if let Some(reason) = rows.keys.refuses(rows.shape).or_else(|| rows.values.refuses(rows.shape)) {
+        return Err(CacheError::Refused { lane: spec, reason });
+    }
+    let residual = match spec.format {
+        Format::Kivi { residual, .. } => Some(Residual { tokens: residual }),
+        _ => None,
+    };
+    let product = |factors: &[usize]| factors.iter().try_fold(1_usize, |product, n| product.checked_mul(*n));
+    let exact = TokenRows::of(Format::F32, shape.heads);
+    let ring_bytes = product(&[shape.n_layer, exact.bytes(), ring_rows(residual, shape), config.max_sequences]);
+    let block_bytes = product(&[shape.n_layer, block_len(spec.layout), rows.bytes()]);
+    let (Some(ring_bytes), Some(block_bytes)) = (ring_bytes, block_bytes) else { return Err(CacheError::TooLarge) };
+    let max_blocks = config.memory_limit_bytes.map(|limit| {
+        usize::try_from(limit.saturating_sub(ring_bytes as u64) / block_bytes as u64).unwrap_or(usize::MAX)
+    });
     let limits = Limits { max_sequences: config.max_sequences, max_seq_len: shape.max_seq_len, max_blocks };
     let tables = BlockTables::new(spec.layout, limits)?;
-    let bytes = tables.most_blocks().checked_mul(block_bytes).filter(|bytes| isize::try_from(*bytes).is_ok());
-    Ok((tables, row, bytes.ok_or(CacheError::TooLarge)? as u64))
+    let bytes = tables.most_blocks().checked_mul(block_bytes).and_then(|bytes| bytes.checked_add(ring_bytes));
+    let bytes = bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or(CacheError::TooLarge)? as u64;
+    Ok(Plan { tables, rows, residual, bytes })
 }
+
+/// More heads, channels or layers than any model has.
+const MOST: usize = 1 << 20;

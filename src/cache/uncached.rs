@@ -5,10 +5,11 @@ use candle_core::Tensor;
 
 use crate::kernels::{
     HeadShape,
+    codec::RowShape,
     walk::{Rows, Tile},
 };
 
-use super::{CacheError, Format, KvAccess, Probe, SeqId, Span, host::HostRows, step::attend_spans};
+use super::{CacheError, KvAccess, Probe, SeqId, Span, host::HostRows, step::attend_whole};
 
 /// One sequence, computed whole.
 pub struct Uncached {
@@ -38,17 +39,11 @@ impl KvAccess for Uncached {
         probe: Option<&mut Probe>,
     ) -> Result<Tensor, CacheError> {
         let HeadShape { n_kv_head, head_dim, .. } = self.heads;
-        let expected = [self.spans[0].new, n_kv_head, head_dim];
+        let (shape, len) = (RowShape { n_kv_head, head_dim }, self.spans[0].new);
+        let expected = [len, n_kv_head, head_dim];
         let (k, v) = (HostRows::new("k", k, expected)?, HostRows::new("v", v, expected)?);
-        let tile = Tile { keys: rows(&k)?, values: rows(&v)?, len: self.spans[0].new };
-        attend_spans(self.heads, Format::F32, &self.spans, &[vec![tile]], q, probe)
+        let keys = Rows::f32(shape, k.data()?, k.token_stride());
+        let values = Rows::f32(shape, v.data()?, v.token_stride());
+        attend_whole(self.heads, len, Tile { keys, values, first: 0, len }, q, probe)
     }
-}
-
-fn rows<'a>(rows: &'a HostRows<'_>) -> Result<Rows<'a>, CacheError> {
-    Ok(Rows {
-        codes: bytemuck::cast_slice(rows.data()?),
-        token_stride: rows.token_stride() * size_of::<f32>(),
-        scales: &[],
-    })
 }

@@ -58,7 +58,6 @@ pub struct Args {
 /// Bad input, a cache that runs full, a file that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lane: Lane = args.lane.parse()?;
-    lane.check_built()?;
     let sampling = args.sampling.sampling()?;
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;

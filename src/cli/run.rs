@@ -81,9 +81,6 @@ enum Ended {
 /// Bad input, a failing disk; whatever is kept is named in the message.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lanes = parse_lanes(&args.lanes)?;
-    for lane in &lanes {
-        lane.check_built()?;
-    }
     let sampling = args.sampling.sampling()?;
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;

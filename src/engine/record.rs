@@ -31,10 +31,14 @@ pub struct StepRecord {
     pub reserved_bytes: u64,
     pub held_bytes: u64,
     pub used_bytes: u64,
+    /// Of what is held, rows of tokens that were evicted. Traces from before there was eviction have none.
+    #[serde(default)]
+    pub dead_bytes: u64,
     /// Since the session began.
     pub copied_bytes: u64,
     pub metadata_bytes: u64,
-    /// Tokens the cache holds of the lane after the step, without those of its forks. The bytes above count forks as well.
+    /// Tokens the cache holds of the lane after the step, without those it evicted and those of its forks. The bytes above count forks
+    /// as well.
     pub cached_tokens: u64,
     /// The textbook formula for that many tokens.
     pub formula_bytes: u64,
@@ -50,6 +54,7 @@ impl StepRecord {
         self.reserved_bytes = footprint.reserved_bytes;
         self.held_bytes = footprint.held_bytes;
         self.used_bytes = footprint.used_bytes;
+        self.dead_bytes = footprint.dead_bytes;
         self.copied_bytes = footprint.copied_bytes;
         self.metadata_bytes = footprint.metadata_bytes;
     }

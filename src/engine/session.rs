@@ -176,49 +176,44 @@ impl Session {
         let started = Instant::now();
         let model = self.model.clone();
         let model = &model.model;
+        // Tokens that the new ones see besides themselves.
         let past = match &self.cache {
-            Some((store, seq)) => store.len(*seq)?,
+            Some((store, seq)) => store.n_live(*seq)?,
             None => 0,
         };
         let chunk = match (&self.cache, self.config.prefill_chunk) {
             (Some(_), Some(chunk)) => chunk.max(1),
             _ => new.len(),
         };
-        let logits = match &mut self.cache {
-            None => {
-                let mut kv = Uncached::new(model.config().heads(), new.len());
-                model.forward(new, &mut kv, None, Logits::Last, cancel)?
-            }
-            Some((store, seq)) => {
-                let (before, last) = new.split_at((new.len() - 1) / chunk * chunk);
-                for tokens in before.chunks(chunk) {
-                    let mut step = store.reserve(&[(*seq, tokens.len())])?;
-                    model.hidden(tokens, &mut step, None, cancel)?;
-                    step.commit(false);
+        let (logits, token_id, sample_secs) = {
+            let (logits, last_step) = match &mut self.cache {
+                None => {
+                    let mut kv = Uncached::new(model.config().heads(), new.len());
+                    (model.forward(new, &mut kv, None, Logits::Last, cancel)?, None)
                 }
-                let mut step = store.reserve(&[(*seq, last.len())])?;
-                let logits = model.forward(last, &mut step, None, Logits::Last, cancel)?;
+                Some((store, seq)) => {
+                    let (before, last) = new.split_at((new.len() - 1) / chunk * chunk);
+                    for tokens in before.chunks(chunk) {
+                        let mut step = store.reserve(&[(*seq, tokens.len())])?;
+                        model.hidden(tokens, &mut step, None, cancel)?;
+                        step.commit(false);
+                    }
+                    let mut step = store.reserve(&[(*seq, last.len())])?;
+                    (model.forward(last, &mut step, None, Logits::Last, cancel)?, Some(step))
+                }
+            };
+            let logits = logits.get(0)?; // [1, V] -> [V]
+            model.device().synchronize()?;
+            let sampling = Instant::now();
+            // Before the commit: a step whose logits are no numbers is dropped, and leaves no trace.
+            let token_id = self.sampler.pick(&logits)?;
+            let sample_secs = sampling.elapsed().as_secs_f64();
+            if let Some(step) = last_step {
                 step.commit(true);
-                logits
             }
-        };
-        let logits = logits.get(0)?; // [1, V] -> [V]
-        model.device().synchronize()?;
-        let forward_secs = started.elapsed().as_secs_f64();
-
-        let sampling = Instant::now();
-        let token_id = match self.sampler.pick(&logits) {
-            Ok(token) => token,
-            Err(error) => {
-                // The forward pass is done, the step is not: take its tokens back.
-                if let Some((store, seq)) = &mut self.cache {
-                    store.truncate(*seq, past)?;
-                }
-                return Err(error);
-            }
+            (logits, token_id, sample_secs)
         };
         self.logits = Some(logits);
-        let sample_secs = sampling.elapsed().as_secs_f64();
         let total_secs = started.elapsed().as_secs_f64();
 
         let config = model.config();
@@ -226,13 +221,14 @@ impl Session {
             step: if phase == Phase::Prefill { 0 } else { self.n_steps(new) },
             phase,
             tokens_in: new.len(),
-            forward_secs,
+            forward_secs: total_secs - sample_secs,
             sample_secs,
             total_secs,
             token_id,
             reserved_bytes: 0,
             held_bytes: 0,
             used_bytes: 0,
+            dead_bytes: 0,
             copied_bytes: 0,
             metadata_bytes: 0,
             cached_tokens: 0,
@@ -243,10 +239,11 @@ impl Session {
         record.set_footprint(self.footprint());
         // The footprint is the store's, forks included; how much is cached is the lane's.
         if let Some((store, seq)) = &self.cache {
-            record.cached_tokens = store.len(*seq)? as u64;
+            record.cached_tokens = store.n_live(*seq)? as u64;
         }
         let token_bytes = self.cache.as_ref().map_or(0, |(store, _)| store.token_bytes());
-        record.read_bytes = read_bytes(config, past, new.len(), chunk, token_bytes);
+        let exact_bytes = self.cache.as_ref().map_or(Ok(0), |(store, seq)| store.exact_extra_bytes(*seq))?;
+        record.read_bytes = read_bytes(config, past, new.len(), chunk, token_bytes) + exact_bytes;
         record.formula_bytes = record.cached_tokens * config.kv_shape().formula_bytes_per_token(self.format());
         Ok(record)
     }

@@ -19,7 +19,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{PoolPicture, SequencePicture},
+    cache::{PoolPicture, SequencePicture, blocks::NO_BLOCK},
     engine::Attention,
     measure::machine::Machine,
     model::LoadedModel,
@@ -28,8 +28,9 @@ use crate::{
 use super::{LaneEvent, Workload};
 
 /// Raised when a reader of older traces must know.
+/// 3 added evicted and sealed tokens to the tables of a sequence, and what they take to records.
 /// 2 added blocks, forks, attention and the pieces of the prompt (the rows of attention were numbers before it was finished).
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// How large a model is, for whoever reads a trace without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,9 +164,16 @@ fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
         LaneEvent::Blocks { picture, .. } => {
             let PoolPicture { block_len, n_blocks, token_bytes, sequences } = picture;
             let is_wrong = |sequence: &SequencePicture| {
-                let SequencePicture { len, blocks } = sequence;
-                let is_past = blocks.iter().any(|block| *block as usize >= *n_blocks);
-                *len > MOST_TOKENS || is_past || (*n_blocks > 0 && *len > blocks.len().saturating_mul(*block_len))
+                let SequencePicture { len, blocks, evicted, sealed } = sequence;
+                let is_past = blocks.iter().any(|block| *block != NO_BLOCK && *block as usize >= *n_blocks);
+                let is_range = |(start, end): &(usize, usize)| start < end && end <= len;
+                let are_rising = evicted.windows(2).all(|pair| pair[0].1 < pair[1].0);
+                let is_outside =
+                    !evicted.iter().all(is_range) || !are_rising || sealed.is_some_and(|sealed| sealed > *len);
+                *len > MOST_TOKENS
+                    || is_past
+                    || is_outside
+                    || (*n_blocks > 0 && *len > blocks.len().saturating_mul(*block_len))
             };
             bounded("block length", *block_len, MOST_TOKENS)
                 .or_else(|| bounded("number of blocks", *n_blocks, MOST_TOKENS))

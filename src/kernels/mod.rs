@@ -3,8 +3,10 @@
 //! The only room that may hold `unsafe`. It knows slices and numbers, no
 //! tensors, no files, no sequences.
 
+pub mod codec;
+pub mod hadamard;
 pub mod reference;
-pub mod rows;
+mod rows;
 pub mod simd;
 mod softmax;
 pub mod threads;

@@ -7,8 +7,9 @@
 //! the order of their positions, so a result depends neither on where tiles begin and end, nor on how many threads
 //! work, nor on which queries share a task: lossless layouts agree to the last bit.
 //!
-//! Stored rows are read in place in their own format, eight values at a time; nothing is gathered or dequantized
-//! beforehand.
+//! Rows of f32 and of int8 are read in place, eight values at a time. Rows of other formats are decoded a run at a time, one head of
+//! them, into a buffer that stays in the first-level cache, and read there by all queries of the task; no more of a cache than that
+//! ever exists as f32. Tiles of one walk may have different formats.
 
 #![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
 
@@ -16,7 +17,8 @@ use rayon::prelude::*;
 
 use super::{
     HeadShape,
-    rows::RowFormat,
+    codec::{Codec, RowShape},
+    rows::{F32Rows, InPlace, Int8Rows},
     simd::{LANES, Portable, Simd},
     softmax::softmax,
     tiles::{REGISTERS, Run},
@@ -32,6 +34,9 @@ const QUERY_CHUNK: usize = 8;
 /// Bytes of rows that all heads and queries read before the next ones: about what a first-level cache holds. Rows of
 /// large models are longer, and a run is at least eight of them.
 const RUN_BYTES: usize = 24 << 10;
+
+/// Bytes of decoded rows, one head of a run.
+const DECODED_BYTES: usize = 16 << 10;
 
 /// Below this many multiply-adds for the scores (GPT-2 small over 1,365 tokens) decode stays on one thread. On the two
 /// cores this was measured on a second thread brought nothing to shorter ones, and one core alone reads memory as fast
@@ -54,21 +59,15 @@ pub struct Queries<'a> {
 ///
 /// # Panics
 /// If a slice is shorter than its shape says; the store builds both, so that is a bug in it.
-pub fn walk<F: RowFormat>(
-    shape: HeadShape,
-    queries: Queries<'_>,
-    tiles: &[Tile<'_>],
-    out: &mut [f32],
-    probe: Option<&mut [f32]>,
-) {
+pub fn walk(shape: HeadShape, queries: Queries<'_>, tiles: &[Tile<'_>], out: &mut [f32], probe: Option<&mut [f32]>) {
     let HeadShape { n_head, head_dim, .. } = shape;
     let n_tokens: usize = tiles.iter().map(|tile| tile.len).sum();
     let parallel = queries.len * n_tokens * n_head * head_dim >= PARALLEL_FROM;
-    walk_with::<F>(shape, queries, tiles, out, probe, parallel);
+    walk_with(shape, queries, tiles, out, probe, parallel);
 }
 
 /// [`walk`], on one thread or on all.
-fn walk_with<F: RowFormat>(
+fn walk_with(
     shape: HeadShape,
     queries: Queries<'_>,
     tiles: &[Tile<'_>],
@@ -81,7 +80,7 @@ fn walk_with<F: RowFormat>(
     let n_tokens: usize = tiles.iter().map(|tile| tile.len).sum();
     assert!(queries.len <= n_tokens, "{} queries over {n_tokens} tokens", queries.len);
     assert_eq!(out.len(), queries.len * n_head * head_dim);
-    let walk = Walk::<F> { shape, queries, tiles, n_tokens, format: std::marker::PhantomData };
+    let walk = Walk { shape, queries, tiles, n_tokens };
 
     // One query: a task is a share of the heads. Several: a task is a chunk of queries with all their heads.
     // Both cut `out` and the probe into neighbouring pieces.
@@ -122,15 +121,14 @@ fn walk_with<F: RowFormat>(
     }
 }
 
-struct Walk<'a, F> {
+struct Walk<'a> {
     shape: HeadShape,
     queries: Queries<'a>,
     tiles: &'a [Tile<'a>],
     n_tokens: usize,
-    format: std::marker::PhantomData<F>,
 }
 
-impl<F: RowFormat> Walk<'_, F> {
+impl Walk<'_> {
     /// [`Self::task`] compiled for this processor. `D` is the `head_dim`, or 0 where it is only known at run time.
     fn dispatch<const D: usize>(&self, chunk: &Chunk, out: &mut [f32], probe: Option<&mut [f32]>) {
         #[cfg(target_arch = "x86_64")]
@@ -179,40 +177,59 @@ impl<F: RowFormat> Walk<'_, F> {
         if D > 0 { D } else { self.shape.head_dim }
     }
 
-    /// Calls `f(position, head, query, rows)` for runs of a few tokens ([`RUN_BYTES`]), oldest first, each head and
+    /// Calls `f(position, head, query, format, rows)` for runs of a few tokens ([`RUN_BYTES`]), oldest first, each head and
     /// query of the chunk; `rows` are those the query may see.
     #[inline(always)]
     fn for_each_run<'a>(
         &'a self,
         chunk: &Chunk,
         rows_of: impl Fn(&Tile<'a>) -> Rows<'a>,
-        mut f: impl FnMut(usize, usize, usize, Run<'a>),
+        mut f: impl FnMut(usize, usize, usize, Format, Run<'_>),
     ) {
-        let mut tile_start = 0;
+        let (mut tile_start, mut decoded) = (0, vec![]);
         // Found once: a division in each run would take as long as some of its tokens.
         let kv_heads: Vec<usize> = chunk.heads.clone().map(|head| self.shape.kv_head(head)).collect();
-        let row_bytes = self.shape.n_kv_head * F::code_bytes(self.shape.head_dim);
-        let run_len = (RUN_BYTES / row_bytes / LANES).max(1) * LANES;
         for (index, tile) in self.tiles.iter().enumerate() {
             let rows = rows_of(tile);
-            for first in (0..tile.len).step_by(run_len) {
-                let (position, len) = (tile_start + first, run_len.min(tile.len - first));
+            let run_len = self.run_len(rows.codec);
+            for start in (0..tile.len).step_by(run_len) {
+                let (position, len, first) = (tile_start + start, run_len.min(tile.len - start), tile.first + start);
                 let next = match self.tiles.get(index + 1) {
-                    Some(next) if first + len == tile.len => rows_of(next).codes.as_ptr().addr(),
+                    Some(next) if start + len == tile.len => {
+                        let rows = rows_of(next);
+                        rows.codes.as_ptr().addr() + next.first * rows.token_stride
+                    }
                     _ => rows.codes.as_ptr().addr() + (first + len) * rows.token_stride,
                 };
                 let ahead = next.wrapping_sub(rows.codes.as_ptr().addr() + first * rows.token_stride);
+                let mut decoded_head = None;
                 for (head, &kv_head) in chunk.heads.clone().zip(&kv_heads) {
+                    if !rows.codec.is_in_place() && decoded_head != Some(kv_head) {
+                        decoded.resize(len * self.shape.head_dim, 0.0);
+                        rows.decode(first, len, kv_head, &mut decoded);
+                        decoded_head = Some(kv_head);
+                    }
                     for query in 0..chunk.n_queries {
                         // Once for all queries.
-                        let bytes_ahead = (query == 0).then_some(ahead);
+                        let bytes_ahead = (query == 0 && decoded_head.is_none()).then_some(ahead);
                         let visible = self.visible(chunk.first_query + query).saturating_sub(position);
-                        f(position, head, query, Run { rows, first, len: len.min(visible), kv_head, bytes_ahead });
+                        let (format, run) = in_place(&rows, first, kv_head, &decoded);
+                        f(position, head, query, format, Run { len: len.min(visible), bytes_ahead, ..run });
                     }
                 }
             }
             tile_start += tile.len;
         }
+    }
+
+    /// Tokens of a run: at least eight, a multiple of that.
+    #[inline(always)]
+    fn run_len(&self, codec: Codec) -> usize {
+        let HeadShape { n_kv_head, head_dim, .. } = self.shape;
+        let of_rows = RUN_BYTES / (n_kv_head * codec.head_bytes(head_dim));
+        let most =
+            if codec.is_in_place() { of_rows } else { of_rows.min(DECODED_BYTES / (head_dim * size_of::<f32>())) };
+        (most / LANES).max(1) * LANES
     }
 
     /// `scores` `[queries, heads, n]`, scaled by `1 / sqrt(head_dim)`.
@@ -224,13 +241,13 @@ impl<F: RowFormat> Walk<'_, F> {
         self.for_each_run(
             chunk,
             |tile| tile.keys,
-            |position, head, query, run| {
+            |position, head, query, format, run| {
                 let start = (chunk.first_query + query) * self.queries.token_stride + head * head_dim;
                 let (query_chunks, _) = self.queries.data[start..][..head_dim].as_chunks();
                 let scores = &mut scores[chunk.row(query, head) * self.n_tokens + position..][..run.len];
-                run.dots::<F, S>(simd, query_chunks, scores);
-                for (token, score) in scores.iter_mut().enumerate() {
-                    *score *= run.scale::<F>(token, self.shape.n_kv_head) * scale;
+                match format {
+                    Format::F32 => scaled_dots::<F32Rows, S>(simd, &run, query_chunks, scale, scores),
+                    Format::Int8 => scaled_dots::<Int8Rows, S>(simd, &run, query_chunks, scale, scores),
                 }
             },
         );
@@ -243,16 +260,52 @@ impl<F: RowFormat> Walk<'_, F> {
         self.for_each_run(
             chunk,
             |tile| tile.values,
-            |position, head, query, run| {
+            |position, head, query, format, run| {
                 let row = chunk.row(query, head);
                 let weights = &weights[row * self.n_tokens + position..][..run.len];
                 let (out, _) = out[row * head_dim..][..head_dim].as_chunks_mut();
                 // A few vectors at a time stay in registers while the run's rows are added to them.
                 for (part, out) in out.chunks_mut(REGISTERS).enumerate() {
-                    run.add_scaled::<F, S>(simd, weights, self.shape.n_kv_head, head_dim, part * REGISTERS, out);
+                    let first = part * REGISTERS;
+                    match format {
+                        Format::F32 => run.add_scaled::<F32Rows, S>(simd, weights, head_dim, first, out),
+                        Format::Int8 => run.add_scaled::<Int8Rows, S>(simd, weights, head_dim, first, out),
+                    }
                 }
             },
         );
+    }
+}
+
+/// How the rows of a run lie before the arithmetic: stored so, or decoded.
+#[derive(Clone, Copy)]
+enum Format {
+    F32,
+    Int8,
+}
+
+/// One head of `rows` from the token `first` on, in place or decoded; its length and what comes after it are the caller's to say.
+#[inline(always)]
+fn in_place<'a>(rows: &'a Rows<'a>, first: usize, kv_head: usize, decoded: &'a [f32]) -> (Format, Run<'a>) {
+    let RowShape { n_kv_head, head_dim } = rows.shape;
+    let stored = |bytes: usize| &rows.codes[first * rows.token_stride + kv_head * head_dim * bytes..];
+    let run =
+        Run { codes: &[], stride: rows.token_stride, scales: &[], scale_stride: n_kv_head, len: 0, bytes_ahead: None };
+    match rows.codec {
+        Codec::F32 => (Format::F32, Run { codes: stored(F32Rows::BYTES), ..run }),
+        Codec::Int8 => {
+            let scales = &rows.int8_scales()[first * n_kv_head + kv_head..];
+            (Format::Int8, Run { codes: stored(Int8Rows::BYTES), scales, ..run })
+        }
+        _ => (Format::F32, Run { codes: bytemuck::cast_slice(decoded), stride: head_dim * F32Rows::BYTES, ..run }),
+    }
+}
+
+#[inline(always)]
+fn scaled_dots<F: InPlace, S: Simd>(simd: S, run: &Run, query: &[[f32; LANES]], scale: f32, scores: &mut [f32]) {
+    run.dots::<F, S>(simd, query, scores);
+    for (token, score) in scores.iter_mut().enumerate() {
+        *score *= run.scale::<F>(token) * scale;
     }
 }
 
@@ -274,7 +327,7 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{reference, rows::F32Rows};
+    use crate::kernels::reference;
     use proptest::prelude::*;
     use std::sync::LazyLock;
 
@@ -307,14 +360,14 @@ mod tests {
             let (q, k, v) = (noise(new * q_width, seed), noise(n * kv_width, seed ^ 1), noise(n * kv_width, seed ^ 2));
             let queries = Queries { data: &q, token_stride: q_width, len: new };
             let tiles_of = |tile_len: usize| -> Vec<Tile> {
-                let rows = |x| Rows { codes: bytemuck::cast_slice(x), token_stride: kv_width * 4, scales: &[] };
+                let rows = |x| Rows::f32(RowShape { n_kv_head, head_dim }, x, kv_width);
                 k.chunks(tile_len * kv_width).zip(v.chunks(tile_len * kv_width))
-                    .map(|(k, v)| Tile { keys: rows(k), values: rows(v), len: k.len() / kv_width })
+                    .map(|(k, v)| Tile { keys: rows(k), values: rows(v), first: 0, len: k.len() / kv_width })
                     .collect()
             };
             let mut out = vec![f32::NAN; new * q_width];
             let mut weights = vec![f32::NAN; new * shape.n_head * n];
-            walk::<F32Rows>(shape, queries, &tiles_of(tile_len), &mut out, Some(&mut weights));
+            walk(shape, queries, &tiles_of(tile_len), &mut out, Some(&mut weights));
 
             let expected = reference::attention(shape, &q, &k, &v);
             for (a, b) in out.iter().zip(&expected.out).chain(weights.iter().zip(&expected.weights)) {
@@ -323,7 +376,7 @@ mod tests {
 
             // The path of processors without AVX2.
             let tiles = tiles_of(tile_len);
-            let portable = Walk::<F32Rows> { shape, queries, tiles: &tiles, n_tokens: n, format: std::marker::PhantomData };
+            let portable = Walk { shape, queries, tiles: &tiles, n_tokens: n };
             let chunk = Chunk { first_query: 0, n_queries: new, heads: 0..shape.n_head };
             let mut plain = vec![f32::NAN; new * q_width];
             portable.task::<0, _>(Portable, &chunk, &mut plain, None);
@@ -332,22 +385,22 @@ mod tests {
             }
 
             let mut whole = vec![f32::NAN; new * q_width];
-            walk::<F32Rows>(shape, queries, &tiles_of(n), &mut whole, None);
+            walk(shape, queries, &tiles_of(n), &mut whole, None);
             prop_assert_eq!(&out, &whole, "the cut into tiles changed a bit");
 
             for pool in &*POOLS {
                 let mut split = vec![f32::NAN; new * q_width];
-                pool.install(|| walk_with::<F32Rows>(shape, queries, &tiles_of(tile_len), &mut split, None, true));
+                pool.install(|| walk_with(shape, queries, &tiles_of(tile_len), &mut split, None, true));
                 prop_assert_eq!(&out, &split, "{} threads changed a bit", pool.current_num_threads());
             }
 
             let last = Queries { data: &q[(new - 1) * q_width..], token_stride: q_width, len: 1 };
             let mut alone = vec![f32::NAN; q_width];
-            walk::<F32Rows>(shape, last, &tiles_of(tile_len), &mut alone, None);
+            walk(shape, last, &tiles_of(tile_len), &mut alone, None);
             prop_assert_eq!(&out[(new - 1) * q_width..], &alone[..], "a query alone differs from the same in a chunk");
             for pool in &*POOLS {
                 let mut split = vec![f32::NAN; q_width];
-                pool.install(|| walk_with::<F32Rows>(shape, last, &tiles_of(tile_len), &mut split, None, true));
+                pool.install(|| walk_with(shape, last, &tiles_of(tile_len), &mut split, None, true));
                 prop_assert_eq!(&alone, &split, "{} threads changed a bit of decode", pool.current_num_threads());
             }
         }

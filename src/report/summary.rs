@@ -163,6 +163,7 @@ mod tests {
             reserved_bytes: 100,
             held_bytes: 50,
             used_bytes: 10,
+            dead_bytes: 0,
             copied_bytes: step as u64,
             metadata_bytes: 1,
             cached_tokens: 1,

@@ -60,6 +60,7 @@ impl BlockTables {
         for span in &reservation.spans {
             if let Some(sequence) = &mut self.sequences[span.seq.slot as usize].0 {
                 sequence.len = span.past + span.new;
+                sequence.live.extend(span.past, sequence.len);
             }
         }
     }
@@ -142,7 +143,12 @@ impl BlockTables {
             {
                 pool.release(old);
                 sequence.table[index] = copy;
-                reservation.copies.push(BlockCopy { from: old, to: copy, rows: span.past % self.block_len });
+                reservation.copies.push(BlockCopy {
+                    from: old,
+                    to: copy,
+                    first: index * self.block_len,
+                    rows: span.past % self.block_len,
+                });
                 reservation.undo.push(Undo::Replaced { slot, index, old });
             }
             while sequence.table.len() < (span.past + span.new).div_ceil(self.block_len) {
