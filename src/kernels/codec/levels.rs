@@ -122,7 +122,7 @@ impl Levels {
                 let distance = match scaled(row[channel], centre, half) {
                     Some(x) => x.abs(),
                     // A channel that has no range has no levels either: what differs from it has to lie apart.
-                    None if !self.channels.is_empty() && row[channel] != centre => f32::INFINITY,
+                    None if !self.channels.is_empty() && (row[channel] - centre).abs() > 0.0 => f32::INFINITY,
                     None => 0.0,
                 };
                 (channel, distance)

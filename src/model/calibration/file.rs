@@ -82,7 +82,9 @@ impl Identity {
     /// With the hash of the numbers.
     fn metadata(&self, planes: &[&[u8]]) -> HashMap<String, String> {
         let mut sha256 = Sha256::new();
-        planes.iter().for_each(|plane| sha256.update(plane));
+        for plane in planes {
+            sha256.update(plane);
+        }
         let hash = (SHA256.to_owned(), hex(&sha256.finalize()));
         self.metadata.clone().into_iter().chain([hash]).collect()
     }
