@@ -3,10 +3,13 @@
 //! In reading order: [`spec`] is what a person may ask for; [`pool`] and [`blocks`] decide which block
 //! holds which token, in plain integers; [`store`] puts bytes behind them; [`step`] is a forward
 //! pass over them;
-//! [`uncached`] is the same attention with nothing kept.
+//! [`uncached`] is the same attention with nothing kept. [`capacity`] and [`lengths`] say how many users fit,
+//! without a store.
 
 pub mod blocks;
+pub mod capacity;
 pub mod host;
+pub mod lengths;
 pub mod picture;
 mod planes;
 pub mod pool;
@@ -16,6 +19,8 @@ pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use capacity::LaneBytes;
+pub use lengths::Lengths;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;

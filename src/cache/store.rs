@@ -10,6 +10,7 @@ use crate::kernels::{HeadShape, walk::Tile};
 use super::{
     CacheError, CacheSpec, Format, Layout, Step,
     blocks::{BlockTables, Limits, SeqId, block_len},
+    capacity::LaneBytes,
     picture::{PoolPicture, SequencePicture},
     planes::{LayerPlanes, RowBytes},
     vec_bytes,
@@ -362,4 +363,24 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<(BlockTa
     let tables = BlockTables::new(spec.layout, limits)?;
     let bytes = tables.most_blocks().checked_mul(block_bytes).filter(|bytes| isize::try_from(*bytes).is_ok());
     Ok((tables, row, bytes.ok_or(CacheError::TooLarge)? as u64))
+}
+
+impl LaneBytes {
+    /// The few numbers by which [`super::capacity`] plans stores of `spec`; the context of `shape` plays no part.
+    ///
+    /// # Errors
+    /// As [`KvStore::new`].
+    pub fn of(spec: CacheSpec, shape: KvShape) -> Result<Self, CacheError> {
+        let one_block = KvShape { max_seq_len: 1, ..shape };
+        let (tables, row, _) = plan(spec, one_block, StoreConfig::default())?;
+        Ok(Self {
+            layout: spec.layout,
+            retention: spec.retention,
+            n_layer: shape.n_layer as u64,
+            block_len: tables.block_len() as u64,
+            token_bytes: 2 * (shape.n_layer * row.total()) as u64,
+            code_bytes: row.codes() as u64,
+            sequence_bytes: 0,
+        })
+    }
 }
