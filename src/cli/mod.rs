@@ -7,6 +7,7 @@ mod doctor;
 mod generate;
 mod models;
 mod options;
+mod plan;
 mod progress;
 mod run;
 mod show;
@@ -40,6 +41,7 @@ Examples:
   kvlab generate --prompt \"Once upon a time\" --tokens 100
   kvlab generate --model gpt2 --prompt \"The cat\"  GPT-2 as published, downloaded once
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
+  kvlab plan --model 7b --memory 24GB --users 10    how many users fit, nothing is loaded
   kvlab doctor                                  what this machine is and can";
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +52,8 @@ enum Command {
     Generate(generate::Args),
     /// Print the table of a trace.
     Show(show::Args),
+    /// Say how many users fit into a memory: arithmetic, no model is loaded.
+    Plan(plan::Args),
     /// List the models that can be run.
     Models,
     /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices.
@@ -101,6 +105,7 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Run(args)) => with_cancel(|| run::run(&args)),
         Some(Command::Generate(args)) => with_cancel(|| generate::run(&args)),
         Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Doctor) => doctor::run(),
         #[cfg(feature = "app")]

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod gpt2;
 pub mod hub;
+pub mod known;
 pub mod safetensors;
 pub mod source;
 pub mod tokenizer;
@@ -11,6 +12,7 @@ pub mod weights;
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
 pub use hub::{HubConfig, HubError};
+pub use known::KnownModel;
 pub use source::{LoadedModel, ModelSource, Progress, story_tensors};
 pub use tokenizer::{TextStream, Tokenizer};
 

@@ -1,7 +1,8 @@
-//! Records -> what a person reads: a table with its definitions, CSV, JSON, plots.
+//! Records -> what a person reads: a table with its definitions, CSV, JSON, plots; and plans of capacity.
 
 pub mod colours;
 pub mod files;
+pub mod plan;
 pub mod plots;
 pub mod summary;
 pub mod table;
