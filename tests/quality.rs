@@ -48,6 +48,10 @@ fn number(value: Option<f64>) -> f64 {
     value.expect("a number")
 }
 
+fn count(n: usize) -> f64 {
+    f64::from(u32::try_from(n).expect("few"))
+}
+
 fn close(a: f64, b: f64, tolerance: f64) -> bool {
     (a - b).abs() <= tolerance * a.abs().max(b.abs())
 }
@@ -99,8 +103,7 @@ fn positions_recombine_to_the_totals() {
         let n: usize = positions.iter().map(|at| at.passages).sum();
         assert_eq!(n, lane.positions);
         let mean = |of: fn(&_) -> f64| -> f64 {
-            positions.iter().map(|at| of(at) * f64::from(u32::try_from(at.passages).expect("few"))).sum::<f64>()
-                / f64::from(u32::try_from(n).expect("few"))
+            positions.iter().map(|at| of(at) * count(at.passages)).sum::<f64>() / count(n)
         };
         assert!(close(mean(|at| at.kl), number(lane.kl), 1e-12));
         assert!(close(mean(|at| at.top1_agreement), number(lane.top1_agreement), 1e-12));
@@ -148,21 +151,21 @@ fn the_plainest_loops_say_the_same() {
             hits += f64::from(u8::from(argmax(&q) == mark.token));
         }
     }
-    let n = f64::from(u32::try_from(story.ids.len() - n_prompt - 1).expect("few"));
+    let n = count(story.ids.len() - n_prompt - 1);
     assert!(close(kl / n, number(summary.kl), 1e-9), "{} and {:?}", kl / n, summary.kl);
     // Logits of another order of additions: their rounding is about 1 % of what int8 does here, and not in its direction.
     assert!(close(uncached_kl / n, number(summary.kl), 0.05), "{} and {:?}", uncached_kl / n, summary.kl);
     assert!(close((nll / n).exp(), number(summary.perplexity), 1e-12));
     assert!(close(same / n, number(summary.top1_agreement), 1e-12));
     let recalled: usize = summary.recall_asked.values().sum();
-    assert!(asked > 0.0 && close(asked, f64::from(u32::try_from(recalled).expect("few")), 0.0));
-    let hit: f64 = summary
-        .recall
-        .iter()
-        .filter_map(|(bucket, share)| Some((*share)? * f64::from(u32::try_from(summary.recall_asked[bucket]).ok()?)))
-        .sum();
+    assert!(asked > 0.0 && close(asked, count(recalled), 0.0));
+    let hit: f64 =
+        summary.recall.iter().filter_map(|(bucket, share)| Some((*share)? * count(summary.recall_asked[bucket]))).sum();
     assert!(close(hit, hits, 1e-12));
-    assert_eq!(summary.bytes_per_token, Some(int8.footprint().used_bytes as f64 / (story.ids.len() - 1) as f64));
+    assert_eq!(
+        summary.bytes_per_token,
+        Some(count(int8.footprint().used_bytes.try_into().expect("few")) / count(story.ids.len() - 1))
+    );
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn greedy_texts_part_where_the_tokens_do() {
     assert!((5..10).contains(&at.len()), "half of 10 part, and not all: {parted:?}");
     let summary = run.summaries().remove(1);
     assert_eq!(summary.greedy_divergence_median, Some(at[4]));
-    assert_eq!(summary.greedy_same_share, Some((10 - at.len()) as f64 / 10.0));
+    assert_eq!(summary.greedy_same_share, Some(count(10 - at.len()) / 10.0));
     assert!(summary.recall.is_empty() && summary.recall_asked.is_empty(), "a text without marks");
 }
 

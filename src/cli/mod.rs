@@ -8,6 +8,7 @@ mod generate;
 mod models;
 mod options;
 mod progress;
+mod quality;
 mod run;
 mod show;
 #[cfg(feature = "app")]
@@ -39,6 +40,7 @@ Examples:
   kvlab run --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16 --out gpt2
   kvlab generate --prompt \"Once upon a time\" --tokens 100
   kvlab generate --model gpt2 --prompt \"The cat\"  GPT-2 as published, downloaded once
+  kvlab quality --out quality1                  what each lane loses: divergence, recall, bytes per token
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
   kvlab doctor                                  what this machine is and can";
 
@@ -48,6 +50,8 @@ enum Command {
     Run(run::Args),
     /// Generate text with one lane.
     Generate(generate::Args),
+    /// Measure what each lane loses against the exact cache: divergence, perplexity, recall, bytes per token.
+    Quality(quality::Args),
     /// Print the table of a trace.
     Show(show::Args),
     /// List the models that can be run.
@@ -100,6 +104,7 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         Some(Command::Run(args)) => with_cancel(|| run::run(&args)),
         Some(Command::Generate(args)) => with_cancel(|| generate::run(&args)),
+        Some(Command::Quality(args)) => with_cancel(|| quality::run(&args)),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Doctor) => doctor::run(),

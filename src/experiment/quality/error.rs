@@ -25,8 +25,12 @@ pub enum QualityError {
     #[error("--prompt-tokens 0 leaves nothing to begin with; give 1 or more")]
     NoPrompt,
     #[error(
-        "a prompt of {prompt} tokens leaves nothing to feed of a text of {passage}: one token to feed and one to predict \
-         have to follow it. Give --prompt-tokens {} or fewer, or a longer text", passage.saturating_sub(2)
+        "a prompt of {prompt} tokens leaves nothing to measure of a text of {passage}: one token to feed and one to predict \
+         have to follow it. {}",
+        match passage.saturating_sub(2) {
+            0 => "Give a longer text".to_owned(),
+            most => format!("Give a longer text, or --prompt-tokens {most} or fewer"),
+        }
     )]
     PromptTooLong { prompt: usize, passage: usize },
     #[error("a text has {passage} tokens and the context of `{model}` ends at {context}; cut it")]
