@@ -223,6 +223,7 @@ fn info(args: &Args, quality: &QualityRun) -> RunInfo {
         model: model.source.to_string(),
         model_hash: model.hash.clone(),
         text,
+        text_hash: Passage::hash(passages),
         passages: passages.len(),
         tokens: passages.iter().map(|passage| passage.ids.len()).sum(),
         settings: quality.settings(),

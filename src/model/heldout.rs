@@ -1,8 +1,9 @@
 //! The 32 stories that the story model was not trained on, and passages of any other text: what quality is measured on.
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
-use super::ModelError;
+use super::{ModelError, safetensors::hex};
 
 /// Written by `assets/story-gpt2/recipe/evaluate.py`: a story a line.
 const STORIES: &str = include_str!("../../assets/story-gpt2/heldout.jsonl");
@@ -45,6 +46,18 @@ impl Passage {
         ids.chunks(len.max(1)).map(|ids| Self { ids: ids.to_vec(), recall: vec![] }).collect()
     }
 
+    /// SHA-256 of the ids of all `passages`, each id as four bytes, the lowest first, and a length of eight before each
+    /// passage: whoever has the same hash reads the same.
+    #[must_use]
+    pub fn hash(passages: &[Self]) -> String {
+        let mut hasher = Sha256::new();
+        for passage in passages {
+            hasher.update((passage.ids.len() as u64).to_le_bytes());
+            passage.ids.iter().for_each(|id| hasher.update(id.to_le_bytes()));
+        }
+        hex(&hasher.finalize())
+    }
+
     /// Only the first `len` tokens, and the marks among them.
     pub fn truncate(&mut self, len: usize) {
         self.ids.truncate(len);
@@ -83,5 +96,7 @@ mod tests {
         assert_eq!(pieces.iter().map(|piece| piece.ids.len()).collect::<Vec<_>>(), [4, 4, 2]);
         assert_eq!(pieces.into_iter().flat_map(|piece| piece.ids).collect::<Vec<_>>(), ids);
         assert!(Passage::cut(&[], 4).is_empty());
+        assert_eq!(Passage::hash(&Passage::cut(&ids, 4)), Passage::hash(&Passage::cut(&ids, 4)));
+        assert_ne!(Passage::hash(&Passage::cut(&ids, 4)), Passage::hash(&Passage::cut(&ids, 5)));
     }
 }

@@ -29,6 +29,7 @@ pub struct RunInfo {
     pub model_hash: String,
     /// What was read.
     pub text: String,
+    pub text_hash: String,
     pub passages: usize,
     /// Tokens of the passages, prompts included.
     pub tokens: usize,

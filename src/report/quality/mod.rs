@@ -16,8 +16,10 @@ pub fn table(lanes: &[LaneQuality], settings: QualitySettings) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     let mut header =
-        ["lane", "bytes/token", "held", "KL", "+-", "KL p99", "top-1", "perplexity"].map(str::to_owned).to_vec();
-    header.extend(buckets.iter().map(|bucket| format!("recall {bucket}")));
+        ["lane", "bytes/token", "held bytes", "KL", "+-", "KL p99", "top-1", "perplexity"].map(str::to_owned).to_vec();
+    // Which number is recall is said once; the definitions say the rest.
+    let recall = |(i, bucket): (usize, &&String)| if i == 0 { format!("recall {bucket}") } else { (*bucket).clone() };
+    header.extend(buckets.iter().enumerate().map(recall));
     header.extend(["parts at", "same text"].map(str::to_owned).into_iter().filter(|_| has_greedy));
     table.set_header(header);
     for lane in lanes {
@@ -58,7 +60,7 @@ fn definitions(lanes: &[LaneQuality], settings: QualitySettings, has_recall: boo
         "\
 Tokens are fed one by one after a prompt of {prompt_tokens}; each prediction is compared with the exact lane's.
 bytes/token  bytes filled with rows and scales at the end, over all tokens that were read, evicted ones too
-held         the same of bytes that nobody else can use: unfilled slots of blocks and regions count
+held bytes   the same of bytes that nobody else can use: unfilled slots of blocks and regions count
 KL           mean of KL(exact || lane) in nats, 0 where every logit is equal; +- its standard error over the texts
 top-1        share of predictions whose likeliest token is the exact lane's
 perplexity   exp of the mean negative log likelihood of the text's next token
@@ -71,7 +73,8 @@ perplexity   exp of the mean negative log likelihood of the text's next token
             .map(|lane| lane.recall_asked.iter().map(|(bucket, asked)| format!("{asked} at {bucket}")).collect())
             .unwrap_or_default();
         text.push_str(&format!(
-            "recall       share of facts last mentioned so many tokens ago that the likeliest token is right about (asked: {})\n",
+            "recall       share of facts last mentioned so many tokens ago that the likeliest token is right about\n             \
+             (asked for: {})\n",
             asked.join(", ")
         ));
     }
@@ -85,7 +88,8 @@ perplexity   exp of the mean negative log likelihood of the text's next token
 }
 
 fn bytes(bytes: f64) -> String {
-    format!("{bytes:.1} B").replace(".0 B", " B")
+    let text = format!("{bytes:.1}");
+    text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
 fn nats(nats: f64) -> String {
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_zero_is_zero() {
-        assert_eq!([7680.0, 540.25].map(bytes), ["7680 B", "540.2 B"]);
+        assert_eq!([7680.0, 540.25].map(bytes), ["7680", "540.2"]);
         assert_eq!([0.0, 1.234e-5].map(nats), ["0", "1.23e-5"]);
         assert_eq!(percent(0.9995), "100.0 %");
     }
@@ -124,6 +128,9 @@ mod tests {
             ..exact
         };
         let text = table(&[asked], QualitySettings::default());
-        assert!(text.contains("50.0 %") && text.contains("(asked: 4 at 0-100)") && text.contains("in 200"), "{text}");
+        assert!(
+            text.contains("50.0 %") && text.contains("(asked for: 4 at 0-100)") && text.contains("in 200"),
+            "{text}"
+        );
     }
 }
