@@ -360,3 +360,42 @@ fn observe(passage: &Passage, position: usize, exact: &Prediction, lane: &Predic
         recalled: mark.map(|mark| (mark.distance, lane.best() == mark.token as usize)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ModelSource;
+    use candle_core::Device;
+
+    /// A lane's cache runs full in the middle: the others go on, and it has no numbers.
+    #[test]
+    fn a_lane_that_fails_ends_and_the_others_go_on() {
+        let never = AtomicBool::new(false);
+        let model = Arc::new(ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &never).expect("embedded"));
+        let mut passages = Passage::held_out_stories().expect("embedded");
+        passages.truncate(2);
+        passages.iter_mut().for_each(|passage| passage.truncate(24));
+        let spec = CacheSpec::exact(Layout::Paged { block_len: 4 });
+        let lanes = [Lane::Cache(spec), Lane::Cache(CacheSpec::exact(Layout::Concat))];
+        let settings = QualitySettings { prompt_tokens: 8, greedy_tokens: 2, batch: 1 };
+        let mut run = QualityRun::new(model, &lanes, passages, settings).expect("a run");
+        let shape = run.model.model.config().kv_shape();
+        // 12 tokens of 7,680 bytes: the prompt and four more.
+        let small = StoreConfig { max_sequences: 1, memory_limit_bytes: Some(12 * 7680) };
+        run.lanes[1] = LaneRun::new(spec, shape, small).expect("a store");
+        let mut failures = vec![];
+        while let Some(event) = run.step(&never).expect("a step") {
+            match event {
+                QualityEvent::Failed { lane, reason } => failures.push((lane, reason)),
+                QualityEvent::Position { lane: 1, means } => assert!(means.position <= 12),
+                _ => {}
+            }
+        }
+        assert!(failures.len() == 1 && failures[0].0 == 1 && failures[0].1.contains("cache is full"), "{failures:?}");
+        let [exact, paged, concat] = &run.summaries()[..] else { panic!("three lanes") };
+        assert_eq!((paged.kl, paged.bytes_per_token, paged.failed.as_ref()), (None, None, Some(&failures[0].1)));
+        assert_eq!((concat.kl, concat.positions), (Some(0.0), exact.positions));
+        let (all, done) = run.progress();
+        assert_eq!(all, done);
+    }
+}
