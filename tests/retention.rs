@@ -93,12 +93,17 @@ impl Model {
             Retention::Window { sinks, recent } => {
                 self.tokens.retain(|token| token.position < sinks || token.position + recent >= len);
             }
-            Retention::H2o { heavy, recent } => {
+            Retention::H2o { heavy, recent } | Retention::H2oMean { heavy, recent } => {
+                #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+                let queries = |position: usize| match self.policy {
+                    Retention::H2o { .. } => 1.0,
+                    _ => (len - position) as f64,
+                };
                 let mut old: Vec<(f64, usize)> = self
                     .tokens
                     .iter()
                     .filter(|token| token.position + recent < len)
-                    .map(|token| (token.score, token.position))
+                    .map(|token| (token.score / queries(token.position), token.position))
                     .collect();
                 old.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
                 let gone: Vec<usize> = old.into_iter().skip(heavy).map(|(_, position)| position).collect();
@@ -178,9 +183,10 @@ proptest! {
     /// steps and forks.
     #[test]
     fn a_store_is_a_list_of_what_is_left(
-        layout in prop::sample::select(LAYOUTS.to_vec()), heavy in 0_usize..5, recent in 1_usize..7, h2o: bool, ops in ops(),
+        layout in prop::sample::select(LAYOUTS.to_vec()), policy in prop::sample::select(vec!["window", "h2o", "h2o-mean"]),
+        heavy in 0_usize..5, recent in 1_usize..7, ops in ops(),
     ) {
-        let spec = format!("{layout}+{}:{heavy}/{recent}", if h2o { "h2o" } else { "window" });
+        let spec = format!("{layout}+{policy}:{heavy}/{recent}");
         let mut store = store(&spec);
         let first = store.open().expect("sequence");
         let mut sequences = vec![(first, Model::new(retention(&spec)))];

@@ -166,7 +166,9 @@ impl LaneBytes {
                 all.min(sinks + straddled(recent))
             }
             // Each heavy token may lie in a block of its own.
-            Retention::H2o { heavy, recent } => all.min(heavy as u64 + straddled(recent)),
+            Retention::H2o { heavy, recent } | Retention::H2oMean { heavy, recent } => {
+                all.min(heavy as u64 + straddled(recent))
+            }
         }
     }
 }
