@@ -364,8 +364,25 @@ fn observe(passage: &Passage, position: usize, exact: &Prediction, lane: &Predic
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ModelSource;
+    use crate::model::{ModelSource, RecallMark};
     use candle_core::Device;
+
+    #[test]
+    fn recall_and_likelihood_are_the_lanes_own_and_of_its_position() {
+        let prediction = |best: usize| {
+            let mut logits = [0.0; 4];
+            logits[best] = 9.0;
+            Prediction::of(&logits).expect("finite")
+        };
+        let recall = vec![RecallMark { position: 2, distance: 7, token: 3 }];
+        let passage = Passage { ids: vec![0, 1, 3, 0], recall };
+        let seen = observe(&passage, 2, &prediction(3), &prediction(1)).expect("same vocabulary");
+        assert_eq!((seen.agrees, seen.recalled), (false, Some((7, false))));
+        assert_eq!((Some(seen.nll), Some(seen.kl)), (prediction(1).nll(3), prediction(3).kl(&prediction(1))));
+        let seen = observe(&passage, 2, &prediction(1), &prediction(3)).expect("same vocabulary");
+        assert_eq!((seen.agrees, seen.recalled), (false, Some((7, true))));
+        assert_eq!(observe(&passage, 3, &prediction(1), &prediction(1)).expect("same vocabulary").recalled, None);
+    }
 
     /// A lane's cache runs full in the middle: the others go on, and it has no numbers.
     #[test]
@@ -374,7 +391,9 @@ mod tests {
         let model = Arc::new(ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &never).expect("embedded"));
         let mut passages = Passage::held_out_stories().expect("embedded");
         passages.truncate(2);
-        passages.iter_mut().for_each(|passage| passage.truncate(24));
+        for passage in &mut passages {
+            passage.truncate(24);
+        }
         let spec = CacheSpec::exact(Layout::Paged { block_len: 4 });
         let lanes = [Lane::Cache(spec), Lane::Cache(CacheSpec::exact(Layout::Concat))];
         let settings = QualitySettings { prompt_tokens: 8, greedy_tokens: 2, batch: 1 };
