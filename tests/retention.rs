@@ -4,7 +4,10 @@ mod support;
 
 use candle_core::{Device, Tensor};
 use kvlab::{
-    cache::{CacheError, KvAccess, KvShape, KvStore, Lane, Retention, SeqId, StoreConfig, blocks::NO_BLOCK},
+    cache::{
+        CacheError, KvAccess, KvShape, KvStore, Lane, LaneBytes, Lengths, Retention, SeqId, StoreConfig,
+        blocks::NO_BLOCK,
+    },
     kernels::{HeadShape, reference},
 };
 use proptest::prelude::*;
@@ -311,7 +314,8 @@ fn what_cannot_be_undone_is_refused_and_changes_nothing() {
             (result.map_err(|error| error.to_string()), store, seq)
         };
         let refused = |spec: &str, len| truncated(spec, len).0.expect_err(spec);
-        assert!(refused(&format!("{layout}+window:2/4"), 11).contains("evicted token 2"));
+        let message = refused(&format!("{layout}+window:2/4"), 11);
+        assert!(message.contains("shortest length to go back to is 12") && !message.contains("  "), "{message}");
         assert!(refused(&format!("{layout}+h2o:2/40"), 11).contains("h2o has already counted"));
         // Sinks alone, a window that has not filled, and everything can be taken back.
         for (spec, len) in [("window:2/4", 2), ("window:2/40", 5), ("window:2/4", 0), ("h2o:2/4", 0), ("h2o:2/4", 12)] {
@@ -320,6 +324,22 @@ fn what_cannot_be_undone_is_refused_and_changes_nothing() {
             step(&mut store, seq, 3, 2, Some(true)).expect("room");
             assert_eq!(store.len(seq).expect("open"), len + 3);
         }
+    }
+}
+
+#[test]
+fn what_did_not_evict_can_be_taken_back() {
+    for layout in LAYOUTS {
+        let mut store = store(&format!("{layout}+window:2/4"));
+        let seq = store.open().expect("sequence");
+        step(&mut store, seq, 12, 1, Some(true)).expect("room");
+        let before = live(&store, seq);
+        // Guesses that may turn out wrong: nothing is evicted until they are the end of a prompt.
+        step(&mut store, seq, 3, 2, Some(false)).expect("room");
+        store.truncate(seq, 12).expect("nothing was evicted since");
+        assert_eq!(live(&store, seq), before, "{layout}");
+        step(&mut store, seq, 1, 3, Some(true)).expect("room");
+        assert!(matches!(store.truncate(seq, 12), Err(CacheError::Evicted { nearest_len: 13, .. })), "{layout}");
     }
 }
 
@@ -353,6 +373,52 @@ fn a_prompt_attends_to_all_of_itself_in_chunks_or_not() {
         assert_eq!(whole.1.len(), 6);
         for chunks in [&[1; 20][..], &[7, 7, 6], &[19, 1]] {
             assert_eq!(outputs(chunks), whole, "{policy} in {chunks:?}");
+        }
+    }
+}
+
+/// A prompt longer than the queries whose weights are held at once.
+#[test]
+fn scores_of_a_long_prompt_are_those_of_all_its_queries() {
+    for (layout, policy) in [("concat", "h2o:6/9"), ("paged:7", "h2o:6/9"), ("contiguous", "h2o-mean:6/9")] {
+        let spec = format!("{layout}+{policy}");
+        let (mut store, mut model) = (store(&spec), Model::new(retention(&spec)));
+        let seq = store.open().expect("sequence");
+        for (n, seed) in [(110, 1), (1, 2), (1, 3), (1, 4)] {
+            let (out, expected) =
+                (step(&mut store, seq, n, seed, Some(true)).expect("room"), model.step(n, seed, true));
+            assert!(max_difference(&out, &expected) <= F32_ATTENTION, "{spec}");
+            assert_eq!(live(&store, seq), model.live(), "{spec}");
+        }
+    }
+}
+
+/// What a plan says that a user at rest holds at most, beside what one does hold.
+#[test]
+fn users_at_rest_hold_no_more_than_is_planned() {
+    for layout in ["concat", "paged:1", "paged:4", "paged:7", "paged:16"] {
+        for policy in ["window:3/9", "window:0/17", "h2o:3/9", "h2o-mean:5/4"] {
+            let spec = format!("{layout}+{policy}");
+            let mut store = store(&spec);
+            let lane = LaneBytes::of(spec.parse().expect("a lane"), store.shape()).expect("a lane");
+            let seq = store.open().expect("sequence");
+            for len in 1..=80 {
+                let n = if len == 1 { 1 } else { 1 + (len % 3) };
+                if store.len(seq).expect("open") + n > 120 {
+                    break;
+                }
+                step(&mut store, seq, n, len as u64, Some(true)).expect("room");
+                let lengths = Lengths::List(vec![(store.len(seq).expect("open") as u64, 1)]);
+                let planned = lane.bytes(&lane.live_length(&lengths, 128), 1).expect("a number");
+                let held = store.footprint().held_bytes;
+                // Planes of `concat` end with a whole line.
+                let lines = if layout == "concat" { (4 * N_LAYER * 64) as u64 } else { 0 };
+                assert!(
+                    held <= planned + lines,
+                    "{spec}: {held} of {planned} after {} tokens",
+                    store.len(seq).expect("open")
+                );
+            }
         }
     }
 }

@@ -94,6 +94,11 @@ pub const TOKEN_GROUP: usize = 32;
 /// No number in a specification may exceed this; it keeps every later product inside `usize`.
 const MAX_NUMBER: usize = 1 << 24;
 
+const KIVI_BITS: [u8; 3] = [2, 4, 8];
+const KIVI_REASON: &str = "kivi takes 2, 4 or 8 bits";
+const KVQ_BITS: [u8; 3] = [2, 3, 4];
+const KVQ_REASON: &str = "kvq takes 2, 3 or 4 bits";
+
 /// Why a specification was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
@@ -134,8 +139,36 @@ impl CacheSpec {
         Self { layout, format: Format::F32, rotate: false, retention: Retention::All }
     }
 
-    /// What can never mean anything, whatever the model.
-    fn check_meaning(&self) -> Result<(), SpecError> {
+    /// What can never mean anything, whatever the model. The parser refuses it, and so does the store, since a specification can be
+    /// put together by hand.
+    pub(super) fn check_meaning(&self) -> Result<(), SpecError> {
+        let bad = |part: String, reason| Err(SpecError::BadNumber { part, reason });
+        let numbers = match (self.format, self.retention) {
+            (Format::Kivi { residual, .. }, _) if residual > MAX_NUMBER => [residual, 0],
+            (_, Retention::All) => [0, 0],
+            (_, Retention::Window { sinks: first, recent })
+            | (_, Retention::H2o { heavy: first, recent } | Retention::H2oMean { heavy: first, recent }) => {
+                [first, recent]
+            }
+        };
+        if numbers.into_iter().any(|number| number > MAX_NUMBER) {
+            return bad(self.to_string(), "the number is too large");
+        }
+        if self.retention != Retention::All && numbers[1] == 0 {
+            return bad(self.retention.to_string(), "at least 1 recent token must stay");
+        }
+        match self.format {
+            Format::Kivi { bits, .. } if !KIVI_BITS.contains(&bits) => {
+                return bad(self.format.to_string(), KIVI_REASON);
+            }
+            Format::Kvq { bits } if !KVQ_BITS.contains(&bits) => return bad(self.format.to_string(), KVQ_REASON),
+            _ => {}
+        }
+        if let Layout::Paged { block_len } = self.layout
+            && !(1..=MAX_NUMBER).contains(&block_len)
+        {
+            return bad(self.layout.to_string(), "a block holds at least 1 token, and not more than a number can say");
+        }
         let groups_tokens = matches!(self.format, Format::Kivi { .. });
         match self.layout {
             Layout::Concat if groups_tokens => Err(SpecError::Meaningless(format!(
@@ -173,10 +206,10 @@ fn pair(part: &str, text: &str) -> Result<(usize, usize), SpecError> {
     Ok((number(part, a)?, number(part, b)?))
 }
 
-fn bits(part: &str, text: &str, allowed: &[usize], reason: &'static str) -> Result<u8, SpecError> {
+fn bits(part: &str, text: &str, allowed: &[u8], reason: &'static str) -> Result<u8, SpecError> {
     let bits = number(part, text)?;
     match u8::try_from(bits) {
-        Ok(b) if allowed.contains(&bits) => Ok(b),
+        Ok(b) if allowed.contains(&b) => Ok(b),
         _ => Err(SpecError::BadNumber { part: part.into(), reason }),
     }
 }
@@ -212,9 +245,9 @@ fn parse_format(text: &str) -> Result<Option<Format>, SpecError> {
                 Some((width, residual)) => (width, number(text, residual)?),
                 None => (rest, DEFAULT_KIVI_RESIDUAL),
             };
-            Format::Kivi { bits: bits(text, width, &[2, 4, 8], "kivi takes 2, 4 or 8 bits")?, residual }
+            Format::Kivi { bits: bits(text, width, &KIVI_BITS, KIVI_REASON)?, residual }
         }
-        Some(("kvq", width)) => Format::Kvq { bits: bits(text, width, &[2, 3, 4], "kvq takes 2, 3 or 4 bits")? },
+        Some(("kvq", width)) => Format::Kvq { bits: bits(text, width, &KVQ_BITS, KVQ_REASON)? },
         Some(_) => return Ok(None),
     }))
 }

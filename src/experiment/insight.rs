@@ -149,11 +149,15 @@ impl Experiment {
         Ok(())
     }
 
-    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told.
+    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told. With a policy that is
+    /// something at every token.
     fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
         let run = &mut self.lanes[lane];
         let Some(picture) = run.session.pool_picture()? else { return Ok(()) };
-        let tables = |picture: &PoolPicture| picture.sequences.iter().map(|s| s.blocks.clone()).collect::<Vec<_>>();
+        let tables = |picture: &PoolPicture| {
+            let of = picture.sequences.iter().map(|s| (s.blocks.clone(), s.evicted.clone(), s.sealed));
+            of.collect::<Vec<_>>()
+        };
         let is_news = run.insight.blocks.as_ref().is_none_or(|told| tables(told) != tables(&picture));
         if is_news || !run.insight.forks.is_empty() {
             run.insight.blocks = Some(picture.clone());

@@ -16,7 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{CacheError, KvShape, KvStore, Lane, Layout, PoolPicture, StoreConfig},
+    cache::{CacheError, KvShape, KvStore, Lane, LaneBytes, Layout, PoolPicture, StoreConfig},
     engine::{Attention, EngineError, MAX_FORKS, Sampling, Session, SessionConfig, StepRecord},
     measure::machine::available_memory_bytes,
     model::{LoadedModel, ModelError, TextStream},
@@ -375,7 +375,9 @@ impl Experiment {
 fn with_forks(lane: Lane, shape: KvShape, alone: StoreConfig) -> Result<StoreConfig, CacheError> {
     match lane {
         Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }) => {
-            let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?);
+            // Whatever a sequence needs besides its blocks comes on top for each fork, and is taken once there is one.
+            let on_top = MAX_FORKS as u64 * LaneBytes::of(spec, shape)?.sequence_bytes;
+            let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?.saturating_add(on_top));
             Ok(StoreConfig { max_sequences: 1 + MAX_FORKS, memory_limit_bytes })
         }
         Lane::Cache(_) | Lane::None => Ok(alone),
