@@ -72,6 +72,8 @@ fn the_pane_shows_the_numbers_of_the_experiment() {
     window.get_by_label_contains("none stores nothing");
     window.get_by_label_contains("quality against bytes: contiguous, 7680 bytes a token, KL 0 nats; paged:16+q4_0");
     window.get_by_label("KL by position: 2 lanes up to token 199");
+    let (row, plot) = (window.get_by_label("paged:16+q4_0"), window.get_by_label_contains("quality against bytes"));
+    assert!(row.rect().bottom() < plot.rect().top(), "the whole table is in sight");
     window.check_accessibility();
 }
 

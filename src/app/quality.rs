@@ -169,6 +169,7 @@ impl QualityState {
             },
             Phase::Cancelled => format!("cancelled: {}", place()),
             Phase::Failed => format!("failed: {}", place()),
+            _ if self.report.is_none() => "measuring".into(),
             _ => format!("measuring: {}", place()),
         }
     }

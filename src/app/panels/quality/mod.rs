@@ -6,7 +6,7 @@ mod position;
 mod recall;
 mod table;
 
-use egui::{Button, Color32, DragValue, Panel, ProgressBar, RichText, TextStyle, Ui, Visuals};
+use egui::{Button, Color32, DragValue, ProgressBar, RichText, TextStyle, Ui, Visuals};
 use egui_plot::{Line, LineStyle, Plot, PlotPoints};
 
 use crate::{
@@ -56,9 +56,9 @@ impl<'a> Shown<'a> {
 /// Draws the pane; true when a measurement is to begin. `refusal` is why none can begin now.
 pub fn show(ui: &mut Ui, state: &QualityState, form: &mut QualityForm, view: &mut View, refusal: Option<&str>) -> bool {
     if ui.available_width() < NARROW_WIDTH {
-        for style in [TextStyle::Body, TextStyle::Monospace] {
+        for (style, size) in [(TextStyle::Body, 13.0), (TextStyle::Monospace, 12.0)] {
             if let Some(font) = ui.style_mut().text_styles.get_mut(&style) {
-                font.size = 13.0;
+                font.size = size;
             }
         }
     }
@@ -69,7 +69,7 @@ pub fn show(ui: &mut Ui, state: &QualityState, form: &mut QualityForm, view: &mu
     };
     let shown = Shown { run: state.id, settings, report };
     notes(ui, state, &shown);
-    Panel::top("quality table").show_separator_line(false).show(ui, |ui| table::show(ui, &shown));
+    table::show(ui, &shown);
     let height = ui.available_height();
     ui.columns(2, |columns| {
         pareto::show(&mut columns[0], &shown);
@@ -123,7 +123,7 @@ fn welcome(ui: &mut Ui, state: &QualityState) {
     ui.vertical_centered(|ui| {
         ui.add_space(ui.available_height() * 0.35);
         if state.phase.is_active() {
-            ui.heading("Loading the model");
+            ui.heading("Reading the first story");
             return;
         }
         ui.heading("Press Measure quality");
@@ -162,18 +162,22 @@ fn notes(ui: &mut Ui, state: &QualityState, shown: &Shown<'_>) {
 
 /// A plot in the style of all of this pane.
 fn plot<'a>(ui: &Ui, name: &str, run: u64) -> Plot<'a> {
-    Plot::new((name, run)).y_axis_min_width(52.0).allow_scroll(false).grid_color(theme::grid_color(ui.visuals()))
+    Plot::new((name, run)).y_axis_min_width(66.0).allow_scroll(false).grid_color(theme::grid_color(ui.visuals()))
 }
 
-/// A lane's line. Of lanes that lie on each other the earlier is wider and stays in sight; after the last colour the
-/// strokes tell lanes apart.
-fn line<'a>(visuals: &Visuals, (number, name, of): (usize, &str, usize), points: Vec<[f64; 2]>) -> Line<'a> {
+/// Of lanes that lie on each other the earlier is wider and stays in sight.
+fn width(number: usize, of: usize) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
-    let behind = of.saturating_sub(number + 1) as f32;
+    let (behind, others) = (of.saturating_sub(number + 1) as f32, of.saturating_sub(1).max(1) as f32);
+    1.6 + behind * (3.0 / others).min(1.0)
+}
+
+/// A lane's line. After the last colour the strokes tell lanes apart.
+fn line<'a>(visuals: &Visuals, (number, name, of): (usize, &str, usize), points: Vec<[f64; 2]>) -> Line<'a> {
     let style = if number < colours::LANES.len() { LineStyle::Solid } else { LineStyle::dashed_loose() };
     Line::new(name.to_owned(), PlotPoints::from(points))
         .color(theme::lane_color(number, visuals))
-        .width((1.8 + 1.1 * behind).min(4.9))
+        .width(width(number, of))
         .style(style)
         .id(("line", number))
 }

@@ -3,7 +3,7 @@
 use egui::{Role, Ui, WidgetInfo};
 use egui_plot::{GridMark, HoverPosition, PlotPoints, Points};
 
-use super::{Shown, line, plot};
+use super::{Shown, line, plot, width};
 use crate::app::{panels::axes, theme, units::to_x};
 
 pub const HELP: &str = "Of the facts that a story asks for again, how many the lane's likeliest token is right about, by the \
@@ -54,7 +54,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>, height: f32) {
                 let color = theme::lane_color(number, &visuals);
                 plot.points(
                     Points::new(name.to_owned(), PlotPoints::from(points.clone()))
-                        .radius(3.5)
+                        .radius(1.8 + 1.2 * width(number, of))
                         .color(color)
                         .id(("dot", number)),
                 );

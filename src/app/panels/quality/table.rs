@@ -26,8 +26,8 @@ impl Column {
 }
 
 pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
-    let height = MAX_HEIGHT.min(ui.available_height() * 0.45);
-    let area = ScrollArea::both().auto_shrink([false, true]).max_height(height);
+    let height = (ui.available_height() * 0.45).clamp(90.0, MAX_HEIGHT);
+    let area = ScrollArea::both().auto_shrink([false, true]).max_height(height).min_scrolled_height(height);
     area.show(ui, |ui| {
         table(ui, shown);
         ui.add_space(4.0);
@@ -38,7 +38,7 @@ fn table(ui: &mut Ui, shown: &Shown<'_>) {
     let settings = shown.settings.quality.settings;
     let columns = columns(&shown.report.lanes, settings);
     let is_narrow = ui.available_width() < NARROW_WIDTH;
-    let (column, gap) = if is_narrow { (38.0, 8.0) } else { (58.0, 12.0) };
+    let (column, gap) = if is_narrow { (30.0, 7.0) } else { (58.0, 12.0) };
     let has_greedy = settings.greedy_tokens > 0;
     Grid::new(("quality", is_narrow)).striped(true).min_col_width(column).spacing([gap, 4.0]).show(ui, |ui| {
         ui.strong("lane").on_hover_text("One cache; the colour is the same in every plot");
