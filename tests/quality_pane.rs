@@ -38,7 +38,9 @@ fn measured(lanes: &str) -> Vec<LaneQuality> {
     let model = Arc::new(ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &never).expect("embedded"));
     let mut stories = Passage::held_out_stories().expect("embedded");
     stories.truncate(SHORT.stories);
-    stories.iter_mut().for_each(|story| story.truncate(SHORT.tokens));
+    for story in &mut stories {
+        story.truncate(SHORT.tokens);
+    }
     let mut run = QualityRun::new(model, &parse_lanes(lanes).expect(lanes), stories, SHORT.settings).expect("a run");
     while run.step(&never).expect("a step").is_some() {}
     run.summaries()

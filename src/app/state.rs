@@ -46,8 +46,12 @@ impl Phase {
     #[must_use]
     pub fn is_active(&self) -> bool {
         match self {
-            Self::Downloading { .. } | Self::Loading { .. } => true,
-            Self::Running | Self::Measuring | Self::Pausing | Self::Paused => true,
+            Self::Downloading { .. }
+            | Self::Loading { .. }
+            | Self::Running
+            | Self::Measuring
+            | Self::Pausing
+            | Self::Paused => true,
             Self::Empty | Self::Replay | Self::Finished | Self::Cancelled | Self::Failed => false,
         }
     }

@@ -58,7 +58,9 @@ impl Engine {
             Err(error) => return Ok(Err(error.to_string())),
         };
         passages.truncate(asked.stories);
-        passages.iter_mut().for_each(|story| story.truncate(asked.tokens));
+        for story in &mut passages {
+            story.truncate(asked.tokens);
+        }
         let facts = facts(&model, device_note, &[]);
         match QualityRun::new(model, &settings.lanes, passages, asked.settings) {
             Ok(quality) => {

@@ -9,7 +9,7 @@ use crate::{
         panels::{axes, latency::token_label},
         units::to_x,
     },
-    experiment::quality::PositionQuality,
+    experiment::quality::{LaneQuality, PositionQuality},
     report::quality::nats,
 };
 
@@ -27,10 +27,10 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
     // Of a whole story from the start, or the stretches would grow while it is read.
     let end = shown.settings.quality.tokens.min(CONTEXT).max(last);
     let width = (end / STRETCHES).max(1);
-    let lines: Vec<(usize, &str, Vec<(f64, f64)>)> = shown
-        .lanes()
-        .map(|(number, lane, positions)| (number, lane.lane.as_str(), stretches(positions, width)))
-        .collect();
+    let line_of = |(number, lane, positions): (usize, &LaneQuality, &[PositionQuality])| {
+        (number, lane.lane.clone(), stretches(positions, width))
+    };
+    let lines: Vec<_> = shown.lanes().map(line_of).collect();
     let y = LogAxis::around(lines.iter().flat_map(|(_, _, points)| points.iter().map(|(_, kl)| *kl)));
     let of = shown.of();
     let name = format!("KL by position: {} lanes up to token {last}", lines.len());
@@ -51,7 +51,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
             plot.hline(y.line(&visuals));
             for (number, name, points) in lines {
                 let points = points.into_iter().map(|(x, kl)| [x, y.place(kl)]).collect();
-                plot.line(line(&visuals, (number, name, of), points));
+                plot.line(line(&visuals, (number, &name, of), points));
             }
         });
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
@@ -64,7 +64,7 @@ fn stretches(positions: &[PositionQuality], width: usize) -> Vec<(f64, f64)> {
         .filter_map(|stretch| {
             let passages: usize = stretch.iter().map(|at| at.passages).sum();
             let kl: f64 = stretch.iter().map(|at| at.kl * to_x(at.passages)).sum();
-            let middle = (stretch.first()?.position + stretch.last()?.position) / 2;
+            let middle = stretch.first()?.position.midpoint(stretch.last()?.position);
             Some((to_x(middle), kl / to_x(passages)))
         })
         .collect()
