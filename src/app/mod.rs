@@ -1,7 +1,7 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
 //! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
-//! person typed; neither knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 mod decimate;
@@ -11,6 +11,7 @@ pub mod frame_times;
 mod pane;
 pub mod panels;
 mod picture;
+pub mod quality;
 pub mod raster;
 pub mod replay;
 mod screenshot;
@@ -30,6 +31,7 @@ use crate::{
 use form::{Form, Optional};
 use frame_times::FrameTimes;
 pub use pane::Pane;
+use quality::QualityForm;
 use replay::Replay;
 pub use window::App;
 
@@ -43,11 +45,13 @@ pub struct Options {
     pub device: DeviceChoice,
     /// The pane that is shown first.
     pub pane: Pane,
+    /// What a measurement of quality reads.
+    pub quality: QualityForm,
     /// A trace to show instead of a run.
     pub trace: Option<Replay>,
     /// Download nothing; models of the hub come from the cache.
     pub offline: bool,
-    /// Starts a run at once.
+    /// Starts a run at once, or a measurement of quality where that pane is shown first.
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
     pub screenshot: Option<PathBuf>,
@@ -64,6 +68,7 @@ impl Default for Options {
             tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
             pane: Pane::default(),
+            quality: QualityForm::default(),
             trace: None,
             offline: false,
             autorun: false,

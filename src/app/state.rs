@@ -29,6 +29,8 @@ pub enum Phase {
         all: usize,
     },
     Running,
+    /// Quality, which can be cancelled but not paused.
+    Measuring,
     /// Pausing takes effect after the round under way.
     Pausing,
     Paused,
@@ -43,7 +45,15 @@ impl Phase {
     /// A run that can be cancelled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
+        match self {
+            Self::Downloading { .. }
+            | Self::Loading { .. }
+            | Self::Running
+            | Self::Measuring
+            | Self::Pausing
+            | Self::Paused => true,
+            Self::Empty | Self::Replay | Self::Finished | Self::Cancelled | Self::Failed => false,
+        }
     }
 
     /// A run that is over, however it ended.
@@ -121,6 +131,8 @@ impl RunState {
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
             What::Refused(message) => self.error = Some(message),
+            // Of a measurement, which is no run.
+            What::Quality(_) => {}
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,

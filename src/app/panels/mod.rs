@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod controls;
 pub mod latency;
 pub mod memory;
+pub mod quality;
 pub mod replay;
 pub mod status;
 pub mod summary;

@@ -12,7 +12,10 @@ mod error;
 mod lane;
 mod tally;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +35,12 @@ use tally::{Observation, Sums};
 
 /// Lanes that show the measures at their two ends: nothing lost, and rows of 8 bits.
 pub const DEFAULT_LANES: &str = "contiguous,paged:16,paged:16+int8";
+
+/// The lane that all others are compared with: `contiguous`.
+#[must_use]
+pub fn exact_lane() -> Lane {
+    Lane::Cache(CacheSpec::exact(Layout::Contiguous))
+}
 
 /// How passages are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,7 +120,7 @@ impl QualityRun {
     ) -> Result<Self, QualityError> {
         let config = model.model.config();
         error::check(config, &model.source.to_string(), lanes, &passages, settings)?;
-        let exact_lane = Lane::Cache(CacheSpec::exact(Layout::Contiguous));
+        let exact_lane = exact_lane();
         let mut lanes = lanes.to_vec();
         if !lanes.contains(&exact_lane) {
             lanes.insert(0, exact_lane);
@@ -198,6 +207,13 @@ impl QualityRun {
         (phases.sum::<usize>() * self.lanes.len(), self.steps_done)
     }
 
+    /// The numbers of the passages that are being read together; empty when all is done.
+    #[must_use]
+    pub fn reading(&self) -> Range<usize> {
+        let first = self.first.min(self.passages.len());
+        first..self.passages.len().min(first.saturating_add(self.settings.batch))
+    }
+
     /// One forward pass of the lane whose turn it is; `None` when all is done. A lane that fails ends and the others go on.
     ///
     /// # Errors
@@ -247,7 +263,7 @@ impl QualityRun {
 
     /// The passages that are read together now.
     fn together(&self) -> &[Passage] {
-        &self.passages[self.first..self.passages.len().min(self.first + self.settings.batch)]
+        &self.passages[self.reading()]
     }
 
     fn read_prompts(&mut self, lane: usize, cancel: &AtomicBool) -> Result<Vec<Prediction>, EngineError> {

@@ -30,7 +30,8 @@ impl Rect {
             && other.y < self.y + self.height
     }
 
-    fn is_inside(&self, bounds: &Self) -> bool {
+    #[must_use]
+    pub fn is_inside(&self, bounds: &Self) -> bool {
         self.x >= bounds.x
             && self.y >= bounds.y
             && self.x + self.width <= bounds.x + bounds.width

@@ -1,8 +1,9 @@
-//! Quality for people: the table with its definitions, the files, two figures.
+//! Quality for people: the table with its definitions, the files, two figures; and what the window draws of the same.
 
 pub mod files;
-mod labels;
+pub mod labels;
 mod plots;
+pub mod points;
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -31,8 +32,8 @@ pub fn table(lanes: &[LaneQuality], settings: QualitySettings) -> String {
             show(lane.kl, nats),
             show(lane.kl_standard_error, nats),
             show(lane.kl_p99, nats),
-            show(lane.top1_agreement, |share| format!("{:.2} %", 100.0 * share)),
-            show(lane.perplexity, |perplexity| format!("{perplexity:.3}")),
+            show(lane.top1_agreement, agreement),
+            show(lane.perplexity, perplexity),
         ];
         row.extend(buckets.iter().map(|bucket| show(lane.recall.get(*bucket).copied().flatten(), percent)));
         if has_greedy {
@@ -87,17 +88,34 @@ perplexity   exp of the mean negative log likelihood of the text's next token
     text
 }
 
-fn bytes(bytes: f64) -> String {
+/// Bytes per token, with a digit behind the point where there is something.
+#[must_use]
+pub fn bytes(bytes: f64) -> String {
     let text = format!("{bytes:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-fn nats(nats: f64) -> String {
+/// A divergence with three digits.
+#[must_use]
+pub fn nats(nats: f64) -> String {
     if nats == 0.0 { "0".into() } else { format!("{nats:.2e}") }
 }
 
-fn percent(share: f64) -> String {
+/// `0.5` -> `50.0 %`.
+#[must_use]
+pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
+}
+
+/// A share of predictions: agreement is often above 99 %, so it has two digits behind the point.
+#[must_use]
+pub fn agreement(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+#[must_use]
+pub fn perplexity(perplexity: f64) -> String {
+    format!("{perplexity:.3}")
 }
 
 #[cfg(test)]

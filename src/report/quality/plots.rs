@@ -4,7 +4,10 @@ use std::path::Path;
 
 use plotters::{coord::Shift, element::DashedPathElement, prelude::*};
 
-use super::labels::{self, Rect};
+use super::{
+    labels::{self, Rect},
+    points::{Point, front, points, power_of_two},
+};
 use crate::{
     experiment::quality::LaneQuality,
     report::{
@@ -51,48 +54,6 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneQuality]) -> Result<
         both("recall", &|path| canvas::write(path, &recall))?;
     }
     Ok(written)
-}
-
-/// Lanes with the same bytes and the same divergence: one place in the figure.
-struct Point {
-    lanes: Vec<usize>,
-    label: String,
-    bytes_per_token: f64,
-    kl: f64,
-}
-
-/// The measured lanes, those that cannot be told apart together.
-fn points(lanes: &[LaneQuality]) -> Vec<Point> {
-    let mut points: Vec<Point> = vec![];
-    for (index, lane) in lanes.iter().enumerate() {
-        let (Some(bytes_per_token), Some(kl)) = (lane.bytes_per_token, lane.kl) else { continue };
-        // Nothing stored and infinitely much lost have no place on a logarithmic axis.
-        if bytes_per_token <= 0.0 || !kl.is_finite() {
-            continue;
-        }
-        let same = |a: f64, b: f64| (a - b).abs() <= 1e-3 * a.abs().max(b.abs());
-        match points.iter_mut().find(|point| same(point.bytes_per_token, bytes_per_token) && same(point.kl, kl)) {
-            Some(point) => {
-                point.lanes.push(index);
-                point.label.push_str(&format!(", {}", lane.lane));
-            }
-            None => points.push(Point { lanes: vec![index], label: lane.lane.clone(), bytes_per_token, kl }),
-        }
-    }
-    points
-}
-
-/// Those that no other beats in both bytes and divergence, from the fewest bytes on.
-fn front(points: &[(f64, f64)]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*a].1.total_cmp(&points[*b].1)));
-    let mut least_kl = f64::INFINITY;
-    order.retain(|index| {
-        let is_better = points[*index].1 < least_kl;
-        least_kl = least_kl.min(points[*index].1);
-        is_better
-    });
-    order
 }
 
 struct Pareto {
@@ -201,19 +162,6 @@ fn draw_marker<B: DrawingBackend>(area: &DrawingArea<B, Shift>, at: (i32, i32), 
         area.draw(&Circle::new(at, radius, canvas::lane_colour(*lane).filled()))?;
     }
     Ok(())
-}
-
-/// `2^exponent` bytes in short: `512 B`, `4 KiB`.
-fn power_of_two(exponent: f64) -> String {
-    if (exponent - exponent.round()).abs() > 1e-6 {
-        return String::new();
-    }
-    let bytes = exponent.round().exp2();
-    match bytes {
-        b if b >= 1024.0 * 1024.0 => format!("{} MiB", canvas::short(b / 1024.0 / 1024.0)),
-        b if b >= 1024.0 => format!("{} KiB", canvas::short(b / 1024.0)),
-        b => format!("{} B", canvas::short(b)),
-    }
 }
 
 struct RecallLine {
@@ -387,13 +335,6 @@ mod tests {
     }
 
     #[test]
-    fn the_front_is_what_nothing_beats() {
-        let points = [(4.0, 0.0), (1.0, 0.5), (2.0, 0.6), (2.0, 0.1), (8.0, 0.0), (3.0, 0.1)];
-        assert_eq!(front(&points), [1, 3, 0]);
-        assert!(front(&[]).is_empty());
-    }
-
-    #[test]
     fn axes_reach_from_a_whole_exponent_to_another() {
         let around = |exponents: &[f64]| {
             let axis = LogAxis::around(exponents.iter().copied());
@@ -402,6 +343,5 @@ mod tests {
         assert_eq!(around(&[-5.5, -1.2]), (-6.0, -1.0, 6));
         assert_eq!(around(&[3.0]), (3.0, 4.0, 2));
         assert_eq!(around(&[]), (0.0, 1.0, 2));
-        assert_eq!([9.0, 12.0, 9.5, 21.0].map(power_of_two), ["512 B", "4 KiB", "", "2 MiB"]);
     }
 }
