@@ -281,7 +281,7 @@ impl BlockTables {
                 };
                 match runs.last_mut() {
                     Some(last) if last.row + last.len == row && !matches!(self.policy, Policy::Paged(_)) => {
-                        last.len += len
+                        last.len += len;
                     }
                     _ => runs.push(RowRun { row, len }),
                 }

@@ -40,6 +40,7 @@ pub struct LiveTokens(Vec<Positions>);
 
 impl LiveTokens {
     /// The ranges, oldest first.
+    #[must_use]
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = Positions> + Clone + '_ {
         self.0.iter().copied()
     }
@@ -117,6 +118,8 @@ impl LiveTokens {
         gaps.filter(|gap| !gap.is_empty()).collect()
     }
 
+    /// Bytes of the list itself.
+    #[must_use]
     pub fn metadata_bytes(&self) -> u64 {
         vec_bytes(&self.0)
     }
@@ -173,8 +176,8 @@ mod tests {
                 let gone: Vec<usize> = live.gaps(flags.len()).iter().flat_map(|gap| gap.start..gap.end).collect();
                 prop_assert_eq!(gone.len() + listed.len(), flags.len());
                 prop_assert!(gone.iter().all(|position| !flags[*position]));
-                for position in 0..flags.len() {
-                    prop_assert_eq!(live.contains(position), flags[position]);
+                for (position, is_live) in flags.iter().enumerate() {
+                    prop_assert_eq!(live.contains(position), *is_live);
                     prop_assert_eq!(live.rank(position), expected.iter().filter(|i| **i < position).count());
                 }
                 let some_len = flags.len() / 2;

@@ -146,10 +146,12 @@ impl CacheSpec {
         let numbers = match (self.format, self.retention) {
             (Format::Kivi { residual, .. }, _) if residual > MAX_NUMBER => [residual, 0],
             (_, Retention::All) => [0, 0],
-            (_, Retention::Window { sinks: first, recent })
-            | (_, Retention::H2o { heavy: first, recent } | Retention::H2oMean { heavy: first, recent }) => {
-                [first, recent]
-            }
+            (
+                _,
+                Retention::Window { sinks: first, recent }
+                | Retention::H2o { heavy: first, recent }
+                | Retention::H2oMean { heavy: first, recent },
+            ) => [first, recent],
         };
         if numbers.into_iter().any(|number| number > MAX_NUMBER) {
             return bad(self.to_string(), "the number is too large");

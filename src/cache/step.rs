@@ -14,7 +14,7 @@ use super::{
     CacheError, KvAccess, KvShape, KvStore, Probe, Span,
     blocks::{Reservation, RowRun},
     host::HostRows,
-    live::Positions,
+    live::{LiveTokens, Positions},
     planes::LayerPlanes,
 };
 
@@ -273,7 +273,7 @@ impl Drop for Step<'_> {
         for (span, saved) in self.reservation.spans.iter().zip(&mut self.rings) {
             let Ok(slot) = store.tables.slot(span.seq) else { continue };
             // A concat buffer that already grew goes back to what the sequence holds.
-            let len = store.tables.live(span.seq).map_or(0, |live| live.count());
+            let len = store.tables.live(span.seq).map_or(0, LiveTokens::count);
             for planes in store.grown.get_mut(slot).into_iter().flatten() {
                 *planes = planes.with(&[RowRun { row: 0, len }], len);
             }

@@ -133,21 +133,17 @@ impl KvStore {
         };
         let is_concat = spec.layout == Layout::Concat;
         let pool = if is_concat { vec![] } else { layers(rows, tables.n_blocks() * tables.block_len()) };
-        // Of every sequence, once it is open.
-        fn none<T>(wanted: bool, n_sequences: usize) -> Vec<Vec<T>> {
-            let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
-            slots.resize_with(slots.capacity(), Vec::new);
-            slots
+        let mut grown = slots(is_concat, n_sequences);
+        for slot in &mut grown {
+            *slot = layers(rows, 0);
         }
-        let mut grown = none(is_concat, n_sequences);
-        grown.iter_mut().for_each(|slot| *slot = layers(rows, 0));
         Ok(Self {
             spec,
             shape,
             rows,
             grown,
-            rings: none(residual.is_some(), n_sequences),
-            scores: none(spec.retention.needs_scores(), n_sequences),
+            rings: slots(residual.is_some(), n_sequences),
+            scores: slots(spec.retention.needs_scores(), n_sequences),
             tables,
             pool,
             residual,
@@ -383,6 +379,13 @@ impl KvStore {
             }
         }
     }
+}
+
+/// Something for each sequence, once it is open; nothing where it is not wanted.
+fn slots<T>(wanted: bool, n_sequences: usize) -> Vec<Vec<T>> {
+    let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
+    slots.resize_with(slots.capacity(), Vec::new);
+    slots
 }
 
 /// Rows of a ring: no sequence has more tokens than the context.

@@ -22,7 +22,9 @@ pub fn rotate(rows: &mut [f32], head_dim: usize) {
             }
             half *= 2;
         }
-        row.iter_mut().for_each(|x| *x *= scale);
+        for x in row {
+            *x *= scale;
+        }
     }
 }
 

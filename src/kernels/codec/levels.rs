@@ -67,7 +67,7 @@ impl Levels {
             self.nearest(x)
         };
         for (chunk, bytes) in codes.chunks_exact_mut(bits).enumerate() {
-            pack::pack_dense(bits, &std::array::from_fn(|i| code(chunk * 8 + i)), bytes);
+            pack::pack_dense(bits, std::array::from_fn(|i| code(chunk * 8 + i)), bytes);
         }
     }
 
