@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::AtomicBool;
 
 use kvlab::{
-    cache::spec::parse_lanes,
+    cache::{PoolPicture, spec::parse_lanes},
     engine::{Attention, SessionConfig},
     experiment::{Experiment, LaneEnd, LaneEvent, Workload},
 };
@@ -69,6 +69,36 @@ fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
             }
         }
         assert_eq!(records, plain_records, "{lane}: the same tokens, and no copy counted twice");
+    }
+}
+
+/// Whoever follows the events knows the tables of the store, what is evicted and what is sealed after every token.
+#[test]
+fn what_is_told_of_blocks_is_what_the_store_holds() {
+    for lane in
+        ["contiguous+window:2/5", "paged:4+h2o:3/4", "concat+window:2/5", "paged:32+kivi:2/3+window:2/40", "paged:4"]
+    {
+        let lanes = parse_lanes(lane).expect(lane);
+        let mut experiment = Experiment::new(golden_model(GOLDENS[1]), &lanes, workload(40)).expect(lane);
+        let prompt = workload(1).prompt_ids.len();
+        let mut told: Option<PoolPicture> = None;
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Token { record, .. } => {
+                    if let Some(told) = &mut told {
+                        told.sequences[0].len = prompt + record.step;
+                    }
+                }
+                LaneEvent::Blocks { picture, .. } => told = Some(picture),
+                _ => {}
+            }
+            if experiment.at_round_start() {
+                let held = experiment.session(0).expect("a lane").pool_picture().expect("open");
+                assert_eq!(told, held, "{lane}");
+            }
+        }
+        let evicts = told.is_some_and(|told| !told.sequences[0].evicted.is_empty());
+        assert_eq!(evicts, lane.contains('/'), "{lane}");
     }
 }
 

@@ -80,7 +80,7 @@ pub const DEFAULT_KIVI_RESIDUAL: usize = 32;
 /// Formats that quantize along tokens do so in groups of this many.
 pub const TOKEN_GROUP: usize = 32;
 /// No number in a specification may exceed this; it keeps every later product inside `usize`.
-const MAX_NUMBER: usize = 1 << 24;
+pub const MAX_NUMBER: usize = 1 << 24;
 
 /// Why a specification was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

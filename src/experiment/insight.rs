@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Experiment, ExperimentError, LaneEvent};
 use crate::{
-    cache::{Lane, Layout, PoolPicture},
+    cache::{Lane, Layout, PoolPicture, SequencePicture},
     engine::{Attention, EngineError, MAX_FORKS, Session},
     model::TextStream,
 };
@@ -149,13 +149,20 @@ impl Experiment {
         Ok(())
     }
 
-    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told.
+    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told. A lane that evicts
+    /// changes with every token.
     fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
         let run = &mut self.lanes[lane];
         let Some(picture) = run.session.pool_picture()? else { return Ok(()) };
-        let tables = |picture: &PoolPicture| picture.sequences.iter().map(|s| s.blocks.clone()).collect::<Vec<_>>();
-        let is_news = run.insight.blocks.as_ref().is_none_or(|told| tables(told) != tables(&picture));
-        if is_news || !run.insight.forks.is_empty() {
+        let is_the_same = |told: &SequencePicture, now: &SequencePicture| {
+            let SequencePicture { len: _, blocks, evicted, sealed } = now;
+            (&told.blocks, &told.evicted, &told.sealed) == (blocks, evicted, sealed)
+        };
+        let is_known = |told: &PoolPicture| {
+            told.sequences.len() == picture.sequences.len()
+                && told.sequences.iter().zip(&picture.sequences).all(|(told, now)| is_the_same(told, now))
+        };
+        if !run.insight.blocks.as_ref().is_some_and(is_known) || !run.insight.forks.is_empty() {
             run.insight.blocks = Some(picture.clone());
             self.queue.push_back(LaneEvent::Blocks { lane, picture });
         }
