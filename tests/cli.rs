@@ -5,7 +5,7 @@ mod support;
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -14,32 +14,11 @@ use kvlab::experiment::{
     trace::{Outcome, Trace},
 };
 use serde_json::Value;
-use support::{GOLDENS, golden_folder, ids, max_difference, reference};
-
-fn kvlab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kvlab")).args(args).output().expect("kvlab starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("utf8")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("utf8")
-}
-
-/// The one message of a refused command. It must not be a panic, and nothing may be printed as a result.
-fn refusal(args: &[&str]) -> String {
-    let output = kvlab(args);
-    assert!(!output.status.success(), "{args:?} was accepted");
-    assert_ne!(output.status.code(), Some(101), "{args:?} panicked: {}", stderr(&output));
-    assert!(stdout(&output).is_empty(), "{args:?} printed a result: {}", stdout(&output));
-    stderr(&output)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("file")).expect("json")
-}
+use support::{
+    GOLDENS,
+    command::{json, kvlab, refusal, stderr, stdout},
+    golden_folder, ids, max_difference, reference,
+};
 
 fn trace(folder: &Path) -> Trace {
     Trace::read(std::io::BufReader::new(fs::File::open(folder.join("trace.jsonl")).expect("trace"))).expect("a trace")

@@ -3,12 +3,14 @@
 //! In reading order: [`spec`] is what a person may ask for; [`pool`] and [`blocks`] decide which block
 //! holds which token, [`retention`] which tokens stay ([`live`]), [`residual`] which are still exact, all in plain integers;
 //! [`store`] puts bytes behind them; [`step`] is a forward pass over them;
-//! [`uncached`] is the same attention with nothing kept.
+//! [`uncached`] is the same attention with nothing kept. [`capacity`] and [`lengths`] say how many users fit, without a store.
 
 pub mod blocks;
+pub mod capacity;
 pub mod host;
 mod inspect;
 mod ledger;
+pub mod lengths;
 pub mod live;
 pub mod picture;
 mod planes;
@@ -21,8 +23,10 @@ pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use capacity::LaneBytes;
 pub use inspect::TokenPicture;
 pub use ledger::Footprint;
+pub use lengths::Lengths;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;

@@ -6,7 +6,7 @@
 //! part      = format | retention | "rot"                             each axis at most once, any order
 //! format    = "f32" | "f16" | "bf16" | "f8" | "int8" | "q8_0" | "q4_0" | "int4"
 //!           | "kivi" ":" BITS [ "/" R ] | "kvq" ":" BITS
-//! retention = "all" | "window" ":" SINKS "/" RECENT | "h2o" ":" HEAVY "/" RECENT
+//! retention = "all" | "window" ":" SINKS "/" RECENT | ( "h2o" | "h2o-mean" ) ":" HEAVY "/" RECENT
 //! lanes     = lane { "," lane }
 //! ```
 //!
@@ -69,8 +69,20 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retention {
     All,
-    Window { sinks: usize, recent: usize },
-    H2o { heavy: usize, recent: usize },
+    Window {
+        sinks: usize,
+        recent: usize,
+    },
+    /// The tokens that got most attention so far, and the newest.
+    H2o {
+        heavy: usize,
+        recent: usize,
+    },
+    /// The same, by the attention that a token got from each query since.
+    H2oMean {
+        heavy: usize,
+        recent: usize,
+    },
 }
 
 /// Block length of `paged` when none is given (vLLM's default).
@@ -91,7 +103,7 @@ pub enum SpecError {
     UnknownLayout(String),
     #[error(
         "unknown part `{0}`; parts are f32, f16, bf16, f8, int8, q8_0, q4_0, int4, kivi:BITS[/R], kvq:BITS, \
-         rot, all, window:SINKS/RECENT, h2o:HEAVY/RECENT"
+         rot, all, window:SINKS/RECENT, h2o:HEAVY/RECENT, h2o-mean:HEAVY/RECENT"
     )]
     UnknownPart(String),
     #[error("`{part}`: {reason}")]
@@ -218,12 +230,18 @@ fn parse_retention(text: &str) -> Result<Option<Retention>, SpecError> {
             let (heavy, recent) = pair(text, rest)?;
             Retention::H2o { heavy, recent }
         }
+        Some(("h2o-mean", rest)) => {
+            let (heavy, recent) = pair(text, rest)?;
+            Retention::H2oMean { heavy, recent }
+        }
         _ => return Ok(None),
     }))
     .and_then(|retention| match retention {
-        Some(Retention::Window { recent: 0, .. } | Retention::H2o { recent: 0, .. }) => {
-            Err(SpecError::BadNumber { part: text.into(), reason: "at least 1 recent token must stay" })
-        }
+        Some(
+            Retention::Window { recent: 0, .. }
+            | Retention::H2o { recent: 0, .. }
+            | Retention::H2oMean { recent: 0, .. },
+        ) => Err(SpecError::BadNumber { part: text.into(), reason: "at least 1 recent token must stay" }),
         other => Ok(other),
     })
 }
@@ -345,6 +363,7 @@ impl fmt::Display for Retention {
             Self::All => f.write_str("all"),
             Self::Window { sinks, recent } => write!(f, "window:{sinks}/{recent}"),
             Self::H2o { heavy, recent } => write!(f, "h2o:{heavy}/{recent}"),
+            Self::H2oMean { heavy, recent } => write!(f, "h2o-mean:{heavy}/{recent}"),
         }
     }
 }

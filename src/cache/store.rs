@@ -16,6 +16,7 @@ use crate::kernels::{
 use super::{
     CacheError, CacheSpec, Format, Layout, Span, Step,
     blocks::{BlockTables, Limits, RowRun, SeqId, block_len},
+    capacity::LaneBytes,
     live::Positions,
     planes::{LayerLevels, LayerPlanes, TokenRows},
     residual::Residual,
@@ -365,6 +366,16 @@ fn ring_rows(residual: Option<Residual>, shape: KvShape) -> usize {
     residual.map_or(0, |residual| residual.ring_len().min(shape.max_seq_len))
 }
 
+/// Bytes of the rings of all sequences; `None` if that is too large.
+fn ring_bytes(residual: Option<Residual>, shape: KvShape, max_sequences: usize) -> Option<usize> {
+    let exact = TokenRows::of(Format::F32, shape.heads);
+    product(&[exact.plane_bytes(ring_rows(residual, shape))?, shape.n_layer, max_sequences])
+}
+
+fn product(factors: &[usize]) -> Option<usize> {
+    factors.iter().try_fold(1_usize, |product, n| product.checked_mul(*n))
+}
+
 /// What a store will be.
 struct Plan {
     tables: BlockTables,
@@ -398,9 +409,7 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, Ca
         Format::Kivi { residual, .. } => Some(Residual { tokens: residual }),
         _ => None,
     };
-    let product = |factors: &[usize]| factors.iter().try_fold(1_usize, |product, n| product.checked_mul(*n));
-    let exact = TokenRows::of(Format::F32, shape.heads);
-    let ring_bytes = product(&[shape.n_layer, exact.bytes(), ring_rows(residual, shape), config.max_sequences]);
+    let ring_bytes = ring_bytes(residual, shape, config.max_sequences);
     let block_bytes = product(&[shape.n_layer, block_len(spec.layout), rows.bytes()]);
     let (Some(ring_bytes), Some(block_bytes)) = (ring_bytes, block_bytes) else { return Err(CacheError::TooLarge) };
     let max_blocks = config.memory_limit_bytes.map(|limit| {
@@ -415,3 +424,24 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, Ca
 
 /// More heads, channels or layers than any model has.
 const MOST: usize = 1 << 20;
+
+impl LaneBytes {
+    /// The few numbers by which [`super::capacity`] plans stores of `spec`. Of the context of `shape` it matters only that no ring of
+    /// exact tokens is longer.
+    ///
+    /// # Errors
+    /// As [`KvStore::new`].
+    pub fn of(spec: CacheSpec, shape: KvShape) -> Result<Self, CacheError> {
+        let one_block = KvShape { max_seq_len: 1, ..shape };
+        let Plan { tables, rows, residual, .. } = plan(spec, one_block, StoreConfig::default())?;
+        let ring_bytes = ring_bytes(residual, shape, 1).ok_or(CacheError::TooLarge)?;
+        Ok(Self {
+            layout: spec.layout,
+            retention: spec.retention,
+            n_layer: shape.n_layer as u64,
+            block_len: tables.block_len() as u64,
+            plane_bytes: rows.of_planes().map(|bytes| bytes as u64),
+            sequence_bytes: ring_bytes as u64,
+        })
+    }
+}

@@ -28,7 +28,8 @@ use super::{
     progress, unless_closed,
 };
 
-const TRACE: &str = "trace.jsonl";
+/// What only this command writes.
+pub(super) const TRACE: &str = "trace.jsonl";
 const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
 const EXAMPLES: &str = "\
@@ -117,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::write_csv(&folder.join(files::CSV), &results)?;
         plots::write_plots(folder, short(&experiment.model().source.to_string()), &results)?;
         // Last, so that a folder with a summary is a folder with everything.
-        files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
+        files::write_json(&folder.join(files::SUMMARY), &summaries)?;
     }
     unless_closed(print(&mut io::stdout().lock(), &summaries, &results, args.out.as_deref()))?;
     let failed = results.iter().any(|lane| matches!(lane.end, Some(LaneEnd::Failed(_))));
@@ -245,13 +246,7 @@ fn open_trace(
 ) -> anyhow::Result<TraceWriter<BufWriter<File>>> {
     let cannot = || format!("--out {}: cannot be written", folder.display());
     fs::create_dir_all(folder).with_context(cannot)?;
-    // Nothing of an earlier run may pass for this one's.
-    for stale in [files::CSV, files::SUMMARY].iter().chain(&PLOTS) {
-        match fs::remove_file(folder.join(stale)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(cannot),
-            _ => {}
-        }
-    }
+    files::remove_stale(folder, [files::CSV, files::SUMMARY].into_iter().chain(PLOTS)).with_context(cannot)?;
     let model = experiment.model();
     let header = Header {
         schema: SCHEMA,

@@ -5,6 +5,7 @@
 //! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
 mod insight;
+pub mod quality;
 pub mod trace;
 
 use std::{

@@ -7,12 +7,11 @@ use crate::{
         panels::controls::Action,
         state::{LaneState, Phase, RunState},
         theme,
-        units::count,
         worker::Facts,
     },
     experiment::LaneEnd,
     model::hub::name::short,
-    report::units::bytes,
+    report::units::{bytes, count},
 };
 
 /// What the window says about random weights, on top and above the text.
