@@ -104,8 +104,8 @@ fn what_is_told_of_blocks_is_what_the_store_holds() {
 
 #[test]
 fn attention_that_is_asked_for_late_is_made_up_for() {
-    let run = |late: bool| {
-        let lanes = parse_lanes("paged:7").expect("lane");
+    let run = |lane: &str, late: bool| {
+        let lanes = parse_lanes(lane).expect(lane);
         let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(6)).expect("experiment");
         let (mut rows, mut tokens) = (vec![], 0);
         if !late {
@@ -125,10 +125,12 @@ fn attention_that_is_asked_for_late_is_made_up_for() {
         }
         rows
     };
-    let (from_the_start, late) = (run(false), run(true));
-    assert_eq!(from_the_start.len(), late.len());
-    for (a, b) in from_the_start.iter().flat_map(|row| row.iter()).zip(late.iter().flat_map(|row| row.iter())) {
-        assert!(a.abs_diff(*b) <= 1, "rounding at most: {a} {b}");
+    for lane in ["paged:7", "paged:7+window:2/5", "contiguous+h2o:3/4"] {
+        let (from_the_start, late) = (run(lane, false), run(lane, true));
+        assert_eq!(from_the_start.len(), late.len(), "{lane}");
+        for (a, b) in from_the_start.iter().flat_map(|row| row.iter()).zip(late.iter().flat_map(|row| row.iter())) {
+            assert!(a.abs_diff(*b) <= 1, "{lane}: rounding at most: {a} {b}");
+        }
     }
 }
 
@@ -308,4 +310,7 @@ fn what_cannot_be_forked_says_why() {
     assert!(why(&mut experiment, 3).contains("no such lane"));
     while experiment.step(&NEVER).expect("step").is_some() {}
     assert!(why(&mut experiment, 2).contains("has ended"));
+    let lanes = parse_lanes("paged:32+kivi:2/8").expect("lane");
+    let mut experiment = Experiment::new(golden_model(GOLDENS[1]), &lanes, workload(3)).expect("a pool without forks");
+    assert!(why(&mut experiment, 0).contains("room for one"));
 }

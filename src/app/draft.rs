@@ -58,7 +58,7 @@ pub const FORMATS: [Choice<Format>; 10] = [
 ];
 
 /// Which tokens stay.
-pub const RETENTIONS: [Choice<Retention>; 3] = [
+pub const RETENTIONS: [Choice<Retention>; 4] = [
     Choice { word: "all", value: Retention::All, help: "Every token stays" },
     Choice {
         word: "window",
@@ -69,6 +69,11 @@ pub const RETENTIONS: [Choice<Retention>; 3] = [
         word: "h2o",
         value: Retention::H2o { heavy: 32, recent: 32 },
         help: "The tokens that got the most attention so far (heavy hitters) and the newest stay (H2O)",
+    },
+    Choice {
+        word: "h2o-mean",
+        value: Retention::H2oMean { heavy: 32, recent: 32 },
+        help: "The same by attention for each query that could see the token, so that young tokens stand a chance",
     },
 ];
 
@@ -179,7 +184,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(lanes.len(), 3 * 10 * 6 - 6, "all but concat with kivi");
+        assert_eq!(lanes.len(), 3 * 10 * 8 - 8, "all but concat with kivi");
         assert!(refused.iter().all(|(layout, format, error)| {
             (*layout, *format) == ("concat", "kivi") && error.contains("`concat` never seals one")
         }));

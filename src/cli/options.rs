@@ -26,7 +26,7 @@ A lane is none, or a layout and then what differs from exact rows of all tokens,
              kivi:BITS[/R] (2, 4 or 8 bits; at least the newest R tokens exact, 32 if none is given; B a multiple of 32),
              kvq:BITS (2, 3 or 4 bits)
   rotation   rot
-  retention  all, window:SINKS/RECENT, h2o:HEAVY/RECENT
+  retention  all, window:SINKS/RECENT, h2o:HEAVY/RECENT, h2o-mean:HEAVY/RECENT
 as in contiguous+q4_0, paged:32+kivi:2+rot, paged:16+int8+h2o:32/32";
 
 #[derive(Debug, Args)]

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{Experiment, ExperimentError, LaneEvent};
+use super::{Experiment, ExperimentError, LaneEvent, keeps_exact_tokens};
 use crate::{
-    cache::{Lane, Layout, PoolPicture, SequencePicture},
+    cache::{Lane, Layout, PoolPicture, Retention, SequencePicture},
     engine::{Attention, EngineError, MAX_FORKS, Session},
     model::TextStream,
 };
@@ -59,6 +59,10 @@ impl Experiment {
             Lane::Cache(spec) if !matches!(spec.layout, Layout::Paged { .. }) => {
                 Some("only blocks of a pool can be shared; take a lane paged:B".into())
             }
+            Lane::Cache(spec) if keeps_exact_tokens(spec) => Some(format!(
+                "`{}` keeps the newest tokens of each sequence exact, and there is room for one",
+                spec.format
+            )),
             Lane::Cache(_) if run.end.is_some() => Some("it has ended".into()),
             Lane::Cache(_) if run.session.n_forks() == MAX_FORKS => {
                 Some(format!("it has {MAX_FORKS} open forks, and room for no more"))
@@ -84,9 +88,10 @@ impl Experiment {
         }
         // The newest token has not run yet.
         if let Some((_, seen)) = run.session.tokens().split_last() {
-            let mut again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
-            let attention = again.attention_of(seen, cancel)?;
-            self.queue.push_back(LaneEvent::Attention { lane: index, attention });
+            let again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
+            let attention = |attention| LaneEvent::Attention { lane: index, attention };
+            let parts = attention_so_far(again, &self.workload.prompt_ids, seen, cancel)?;
+            self.queue.extend(parts.into_iter().map(attention));
         }
         self.watched = Some(index);
         Ok(())
@@ -168,4 +173,26 @@ impl Experiment {
         }
         Ok(())
     }
+}
+
+/// The attention of the tokens `seen` so far, of which the first are `prompt`, in a new session of the same lane. Where nothing is ever
+/// evicted, one pass over all is the same; else each token must see what it saw, and the lane is run again.
+fn attention_so_far(
+    mut again: Session,
+    prompt: &[u32],
+    seen: &[u32],
+    cancel: &AtomicBool,
+) -> Result<Vec<Attention>, EngineError> {
+    let evicts = matches!(again.lane(), Lane::Cache(spec) if spec.retention != Retention::All);
+    if !evicts {
+        return Ok(vec![again.attention_of(seen, cancel)?]);
+    }
+    let mut parts = vec![again.attention_of(prompt, cancel)?];
+    again.prefill(prompt, cancel)?;
+    for _ in prompt.len()..seen.len() {
+        // The sampler begins with the same seed, so the tokens are the same as well.
+        parts.push(again.attention_of_next(cancel)?);
+        again.decode(cancel)?;
+    }
+    Ok(parts)
 }

@@ -16,7 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{CacheError, KvShape, KvStore, Lane, Layout, PoolPicture, StoreConfig},
+    cache::{CacheError, CacheSpec, Format, KvShape, KvStore, Lane, Layout, PoolPicture, StoreConfig},
     engine::{Attention, EngineError, MAX_FORKS, Sampling, Session, SessionConfig, StepRecord},
     measure::machine::available_memory_bytes,
     model::{LoadedModel, ModelError, TextStream},
@@ -371,15 +371,21 @@ impl Experiment {
     }
 }
 
-/// Room for forks in the tables of a lane with a pool, in the same memory: a fork takes blocks from the lane's own.
+/// Room for forks in the tables of a lane with a pool, in the same memory: a fork takes blocks from the lane's own. Where each sequence
+/// keeps its newest tokens exact in memory of its own, there is none: it would count as the lane's.
 fn with_forks(lane: Lane, shape: KvShape, alone: StoreConfig) -> Result<StoreConfig, CacheError> {
     match lane {
-        Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }) => {
+        Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }) && !keeps_exact_tokens(spec) => {
             let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?);
             Ok(StoreConfig { max_sequences: 1 + MAX_FORKS, memory_limit_bytes })
         }
         Lane::Cache(_) | Lane::None => Ok(alone),
     }
+}
+
+/// Whether each sequence has memory of its own for its newest tokens, until they are quantized.
+fn keeps_exact_tokens(spec: CacheSpec) -> bool {
+    matches!(spec.format, Format::Kivi { .. })
 }
 
 #[cfg(test)]

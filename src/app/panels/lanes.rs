@@ -29,11 +29,14 @@ const LANES_HELP: &str = "Lanes, separated by commas; each is one cache, and all
     Which tokens stay once the prompt has ended\n\
     all: every one\n\
     window:S/R: the first S and the newest R\n\
-    h2o:H/R: the H with the most attention so far, and the newest R";
+    h2o:H/R: the H with the most attention so far, and the newest R\n\
+    h2o-mean:H/R: the same, by attention for each query that could see the token";
 const ROTATE_HELP: &str = "Rotates queries, keys and values before they are stored (Hadamard). The attention stays the same, and no \
     channel is so much larger than the others that few bits cannot hold it";
 /// The names of the menus stand in a column.
 const NAME_WIDTH: f32 = 54.0;
+/// All formats in sight.
+const MENU_HEIGHT: f32 = 400.0;
 
 /// The field, the presets and the menus.
 pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
@@ -89,7 +92,7 @@ fn menus(ui: &mut Ui, draft: &mut LaneDraft) {
                 number(ui, "sinks", "S: the first tokens, which stay for good", 0, sinks);
                 number(ui, "recent", "R: the newest tokens, which stay", 1, recent);
             }),
-            Retention::H2o { heavy, recent } => numbers(ui, |ui| {
+            Retention::H2o { heavy, recent } | Retention::H2oMean { heavy, recent } => numbers(ui, |ui| {
                 number(ui, "heavy", "H: older tokens that stay, those with the most attention so far", 0, heavy);
                 number(ui, "recent", "R: the newest tokens, which stay", 1, recent);
             }),
@@ -128,7 +131,8 @@ fn menu<T: Copy>(
         });
         let shown = choices.iter().find(|choice| is_chosen(choice.value));
         let shown_word = shown.map_or("", |choice| choice.word);
-        let box_ = ComboBox::from_id_salt(("lane menu", name)).selected_text(shown_word).show_ui(ui, |ui| {
+        let menu = ComboBox::from_id_salt(("lane menu", name)).selected_text(shown_word).height(MENU_HEIGHT);
+        let menu = menu.show_ui(ui, |ui| {
             for choice in choices {
                 let item = ui.selectable_label(is_chosen(choice.value), choice.word).on_hover_text(choice.help);
                 if item.clicked() {
@@ -136,8 +140,8 @@ fn menu<T: Copy>(
                 }
             }
         });
-        let box_ = box_.response.labelled_by(label.inner.id);
-        box_.on_hover_text(shown.map_or("", |choice| choice.help));
+        let menu = menu.response.labelled_by(label.inner.id);
+        menu.on_hover_text(shown.map_or("", |choice| choice.help));
     });
     // What was chosen already keeps its numbers.
     chosen.filter(|value| !is_chosen(*value))
