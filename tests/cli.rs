@@ -102,7 +102,7 @@ fn a_run_writes_everything_and_lossless_lanes_agree() {
     assert_eq!(bytes("concat", "copied_bytes"), lengths.iter().sum::<u64>() * row);
 
     let csv = fs::read_to_string(out.join("records.csv")).expect("csv");
-    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,copied_bytes\n"));
+    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,dead_bytes,copied_bytes\n"));
     assert_eq!(csv.lines().count(), 1 + 5 * 12);
     for (file, magic) in [
         ("latency.svg", &b"<svg"[..]),

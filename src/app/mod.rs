@@ -5,6 +5,7 @@
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 mod decimate;
+pub mod draft;
 mod engine_thread;
 pub mod form;
 pub mod frame_times;
@@ -28,6 +29,7 @@ use crate::{
     measure::machine::DeviceChoice,
 };
 
+use draft::LaneDraft;
 use form::{Form, Optional};
 use frame_times::FrameTimes;
 pub use pane::Pane;
@@ -84,6 +86,7 @@ impl Options {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
             lanes: self.lanes.clone(),
+            draft: LaneDraft::default(),
             tokens: self.tokens,
             temperature: 0.0,
             top_k: Optional::off(40),

@@ -216,6 +216,12 @@ impl RunState {
         live.or_else(|| self.lanes.iter().map(|lane| lane.records.len()).max()).unwrap_or(0)
     }
 
+    /// True once a lane has held rows of evicted tokens.
+    #[must_use]
+    pub fn has_dead(&self) -> bool {
+        self.lanes.iter().any(LaneState::has_dead)
+    }
+
     /// True once a lane has moved bytes that were already stored.
     #[must_use]
     pub fn has_copied(&self) -> bool {
@@ -248,6 +254,12 @@ impl LaneState {
                 self.first_divergence = Some(self.agreed);
             }
         }
+    }
+
+    /// True once it has held rows of evicted tokens.
+    #[must_use]
+    pub fn has_dead(&self) -> bool {
+        self.records.iter().any(|record| record.dead_bytes > 0)
     }
 
     /// The records of decode steps; the prefill is another kind of work and stands apart.

@@ -92,7 +92,7 @@ pub const DEFAULT_KIVI_RESIDUAL: usize = 32;
 /// Formats that quantize along tokens do so in groups of this many.
 pub const TOKEN_GROUP: usize = 32;
 /// No number in a specification may exceed this; it keeps every later product inside `usize`.
-const MAX_NUMBER: usize = 1 << 24;
+pub const MAX_NUMBER: usize = 1 << 24;
 
 const KIVI_BITS: [u8; 3] = [2, 4, 8];
 const KIVI_REASON: &str = "kivi takes 2, 4 or 8 bits";

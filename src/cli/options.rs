@@ -18,6 +18,17 @@ use crate::{
 
 use super::progress;
 
+/// What `--lane` and `--lanes` take, for the end of a help text.
+pub const LANE_GRAMMAR: &str = "\
+A lane is none, or a layout and then what differs from exact rows of all tokens, each with a plus, in any order:
+  layout     concat, contiguous, paged[:B] (blocks of B tokens, 16 if none is given)
+  format     f32, f16, bf16, f8, int8, q8_0, q4_0, int4,
+             kivi:BITS[/R] (2, 4 or 8 bits; at least the newest R tokens exact, 32 if none is given; B a multiple of 32),
+             kvq:BITS (2, 3 or 4 bits)
+  rotation   rot
+  retention  all, window:SINKS/RECENT, h2o:HEAVY/RECENT, h2o-mean:HEAVY/RECENT
+as in contiguous+q4_0, paged:32+kivi:2+rot, paged:16+int8+h2o:32/32";
+
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// story, shape:NAME[,ctx=N] (random weights of that size), a folder with config.json and

@@ -39,7 +39,7 @@ Examples:
   kvlab quality --lanes paged:16+int8 --stories 4 --tokens 300             a quick look
   kvlab quality --model gpt2 --text book.txt --stories 2 --batch 2         any model with a tokenizer; no recall
 The exact lane, contiguous, always runs: the others are compared with it, token by token. The embedded stories have their
-recalled facts marked; of another text there is no recall. A lane is concat, contiguous or paged:B, then +f32 or +int8.")]
+recalled facts marked; of another text there is no recall. `kvlab run --help` says what a lane is.")]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,

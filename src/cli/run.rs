@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     CANCEL, CANCELLED,
-    options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs},
+    options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs},
     progress, unless_closed,
 };
 
@@ -32,14 +32,17 @@ use super::{
 pub(super) const TRACE: &str = "trace.jsonl";
 const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   kvlab run --lanes none,concat,contiguous,paged:16 --tokens 512 --out run1
+  kvlab run --lanes contiguous,paged:16+q4_0,paged:32+kivi:2       what ever fewer bits cost
+  kvlab run --lanes contiguous,paged:16+window:4/60,paged:16+h2o:32/32   forget all but 64 tokens
   kvlab run --prompt \"Mia has a dog. Mia fed her\" --temperature 0.7 --top-p 0.95 --seed 7
   kvlab run --lanes paged:16,contiguous --cache-memory 1MiB        see a cache run full
-  kvlab run --attention contiguous --fork paged:16@40 --out run2   for `kvlab app --trace run2/trace.jsonl`
-A lane is none, or concat, contiguous or paged:B, then +f32 or +int8.")]
+  kvlab run --attention contiguous --fork paged:16@40 --out run2   for `kvlab app --trace run2/trace.jsonl`";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{EXAMPLES}\n{LANE_GRAMMAR}"))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,

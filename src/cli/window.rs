@@ -10,6 +10,7 @@ use crate::app::{self, frame_times::FrameTimes, replay::Replay};
 #[command(after_help = "\
 Examples:
   kvlab app --model shape:gpt2 --lanes contiguous,contiguous+int8 --tokens 300
+  kvlab app --lanes contiguous,paged:16+window:4/60 --pane blocks
   kvlab app --pane attention                         begin with whom the tokens look at
   kvlab app --trace run1/trace.jsonl                 a run again, without model or GPU
   kvlab app --screenshot window.png                  run once and draw the window, without a display
@@ -25,7 +26,7 @@ pub struct Args {
     /// The text to continue
     #[arg(long)]
     prompt: Option<String>,
-    /// Lanes, separated by commas
+    /// Lanes, separated by commas; `kvlab run --help` and the window's menus list what there is
     #[arg(long)]
     lanes: Option<String>,
     /// Tokens to generate in each lane

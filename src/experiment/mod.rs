@@ -113,8 +113,8 @@ pub enum LaneEvent {
     /// A lane ended; `text` is what its stream still held.
     #[serde(rename = "lane_end")]
     Ended { lane: usize, end: LaneEnd, text: String },
-    /// The blocks of a lane with a cache and of its forks, whenever a table changed, and after every token while there are
-    /// forks.
+    /// The blocks of a lane with a cache and of its forks, whenever a table or what is evicted or sealed changed, and after every
+    /// token while there are forks.
     Blocks { lane: usize, picture: PoolPicture },
     /// A fork began after `start` generated tokens of its lane, which it shares.
     Forked { lane: usize, fork: usize, start: usize },

@@ -123,6 +123,7 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
         "reserved_bytes",
         "held_bytes",
         "used_bytes",
+        "dead_bytes",
         "copied_bytes",
     ])
     .map_err(error)?;
@@ -140,6 +141,7 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
                 r.reserved_bytes,
                 r.held_bytes,
                 r.used_bytes,
+                r.dead_bytes,
                 r.copied_bytes,
             ))
             .map_err(error)?;
