@@ -78,7 +78,11 @@ pub const PRESETS: [(&str, &str, &str); 6] = [
         "No cache against three caches: what a cache saves, and what it costs",
     ),
     ("Layouts", "none,concat,contiguous,paged:16", "Where the rows live: who reserves ahead, who copies"),
-    ("Blocks", "paged:1,paged:16,paged:64,paged:256", "Small blocks waste nothing, large ones need a shorter table"),
+    (
+        "Block sizes",
+        "paged:1,paged:16,paged:64,paged:256",
+        "Small blocks waste nothing, large ones need a shorter table",
+    ),
     ("Formats", "contiguous,contiguous+int8,paged:16,paged:16+int8", "Exact rows against 8-bit codes with a scale"),
     (
         "Quantized",
