@@ -17,7 +17,9 @@ use serde_json::Value;
 use support::{GOLDENS, golden_folder, ids, max_difference, reference};
 
 fn kvlab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kvlab")).args(args).output().expect("kvlab starts")
+    let mut kvlab = Command::new(env!("CARGO_BIN_EXE_kvlab"));
+    // What it keeps, it keeps among the files of the tests.
+    kvlab.args(args).env("KVLAB_CACHE", env!("CARGO_TARGET_TMPDIR")).output().expect("kvlab starts")
 }
 
 fn stdout(output: &Output) -> String {

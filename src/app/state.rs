@@ -28,6 +28,11 @@ pub enum Phase {
         done: usize,
         all: usize,
     },
+    /// Layers, see [`What::Calibrating`].
+    Calibrating {
+        done: usize,
+        all: usize,
+    },
     Running,
     /// Pausing takes effect after the round under way.
     Pausing,
@@ -43,7 +48,8 @@ impl Phase {
     /// A run that can be cancelled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Running | Self::Pausing | Self::Paused)
+        let prepares = matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Calibrating { .. });
+        prepares || matches!(self, Self::Running | Self::Pausing | Self::Paused)
     }
 
     /// A run that is over, however it ended.
@@ -118,6 +124,7 @@ impl RunState {
                 self.phase = Phase::Downloading { file, done_bytes, all_bytes };
             }
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
+            What::Calibrating { done, all } => self.phase = Phase::Calibrating { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
             What::Refused(message) => self.error = Some(message),

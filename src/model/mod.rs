@@ -1,5 +1,6 @@
 //! What is computed: GPT-2, its configuration, its weights and where they come from, its tokenizer.
 
+pub mod calibration;
 pub mod config;
 pub mod gpt2;
 pub mod hub;
@@ -8,6 +9,7 @@ pub mod source;
 pub mod tokenizer;
 pub mod weights;
 
+pub use calibration::{Calibrated, Calibrating, CalibrationText, Calibrations, LevelsOf};
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
 pub use hub::{HubConfig, HubError};

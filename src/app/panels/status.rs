@@ -26,7 +26,7 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         ui.strong(phase(run));
         let (done, all) = match run.phase {
             Phase::Downloading { done_bytes, all_bytes, .. } => (done_bytes, all_bytes),
-            Phase::Loading { done, all } => (done as u64, all as u64),
+            Phase::Loading { done, all } | Phase::Calibrating { done, all } => (done as u64, all as u64),
             _ => (0, 0),
         };
         if all > 0 {
@@ -81,6 +81,7 @@ pub fn phase(run: &RunState) -> String {
         }
         Phase::Loading { all: 0, .. } => "starting".into(),
         Phase::Loading { done, all } => format!("loading the model: {done} of {all} tensors"),
+        Phase::Calibrating { .. } => "calibrating: finding the levels of kvq on a text".into(),
         Phase::Running => format!("running: {tokens}"),
         Phase::Pausing => format!("pausing: {tokens}"),
         Phase::Paused => format!("paused: {tokens}"),
