@@ -6,8 +6,11 @@ use std::alloc::System;
 
 use candle_core::{Device, Tensor};
 use kvlab::{
-    cache::{KvAccess, KvShape, KvStore, SeqId, StoreConfig},
-    kernels::HeadShape,
+    cache::{Calibration, KvAccess, KvShape, KvStore, SeqId, StoreConfig},
+    kernels::{
+        HeadShape,
+        codec::{Levels, RowShape},
+    },
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -34,11 +37,18 @@ fn footprint_is_what_the_allocator_counts() {
     let shape = KvShape { n_layer: 3, heads: HeadShape { n_head: 2, n_kv_head: 2, head_dim: 32 }, max_seq_len: 100 };
     let one = Tensor::ones((1, 2, 32), candle_core::DType::F32, &Device::Cpu).expect("tensor");
     let many = Tensor::ones((33, 2, 32), candle_core::DType::F32, &Device::Cpu).expect("tensor");
+    // Of no text: whoever has the levels holds them, and stores share them.
+    let rows = RowShape { n_kv_head: 2, head_dim: 32 };
+    let layer = |_| (Levels::of_keys(3, rows, &[0.0; 64]), Levels::of_values(3, rows, &[]));
+    let calibration = Calibration::new((0..3).map(layer).collect());
+    let build = |spec: &str, config| {
+        KvStore::with_calibration(spec.parse().expect(spec), shape, config, Some(&calibration)).expect(spec)
+    };
     // Whatever candle and the thread pool allocate once, they allocate here: every thread of the pool has run.
     rayon::broadcast(|_| ());
     let warm = |spec: &str| {
         let config = StoreConfig { max_sequences: 1, memory_limit_bytes: None };
-        let mut store = KvStore::new(spec.parse().expect(spec), shape, config).expect(spec);
+        let mut store = build(spec, config);
         let seq = store.open().expect("sequence");
         step(&mut store, seq, &many);
         step(&mut store, seq, &one);
@@ -60,12 +70,13 @@ fn footprint_is_what_the_allocator_counts() {
         "contiguous+h2o:4/8",
         "concat+f16+h2o:4/8",
         "paged:32+kivi:4/0+h2o:4/8",
+        "concat+kvq:3",
+        "paged:7+kvq:3",
     ] {
         warm(spec);
-        let parsed = spec.parse().expect(spec);
         let region = Region::new(COUNTING);
         let config = StoreConfig { max_sequences: 3, memory_limit_bytes: None };
-        let mut store = KvStore::new(parsed, shape, config).expect(spec);
+        let mut store = build(spec, config);
         let check = |store: &KvStore, when: &str| {
             let counted = live_bytes(&region);
             let footprint = store.footprint();

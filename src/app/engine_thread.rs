@@ -17,7 +17,7 @@ use std::{
 use crate::{
     experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
     measure::machine::{DeviceChoice, Machine},
-    model::{HubConfig, LoadedModel, ModelSource, Progress},
+    model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
 };
 
 use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
@@ -208,7 +208,7 @@ impl Engine {
             Ok(ids) => ids,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let facts = facts(&model, device_note, &prompt_ids);
+        let mut facts = facts(&model, device_note, &prompt_ids);
         let workload = Workload {
             prompt_ids,
             max_new_tokens: settings.tokens,
@@ -218,8 +218,12 @@ impl Engine {
             memory_limit_bytes: settings.memory_limit_bytes,
             rehearse: true,
         };
-        match Experiment::new(model, &settings.lanes, workload) {
+        let mut calibrating = |Calibrating { done, all, .. }| {
+            let _ = self.tell(run, What::Calibrating { done, all });
+        };
+        match Experiment::with_progress(model, &settings.lanes, workload, &mut calibrating, cancel) {
             Ok(mut experiment) => {
+                facts.model_note = facts.model_note.or_else(|| experiment.model().calibrations.note());
                 let watched = experiment.watch(settings.watched, cancel);
                 self.tell(run, What::Ready(Box::new(facts)))?;
                 watched.or_else(|error| self.tell(run, What::Refused(error.to_string())))?;

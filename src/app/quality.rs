@@ -116,6 +116,7 @@ impl QualityState {
         }
         match event.what {
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
+            What::Calibrating { done, all } => self.phase = Phase::Calibrating { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Running => self.phase = Phase::Measuring,
             What::Quality(report) => self.report = Some(*report),
@@ -144,7 +145,9 @@ impl QualityState {
     #[expect(clippy::cast_precision_loss, reason = "a bar shows it")]
     pub fn share(&self) -> f32 {
         match (&self.phase, &self.report) {
-            (Phase::Loading { done, all }, _) if *all > 0 => *done as f32 / *all as f32,
+            (Phase::Loading { done, all } | Phase::Calibrating { done, all }, _) if *all > 0 => {
+                *done as f32 / *all as f32
+            }
             (_, Some(report)) if report.all_steps > 0 => report.done_steps as f32 / report.all_steps as f32,
             _ => 0.0,
         }

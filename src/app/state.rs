@@ -28,6 +28,11 @@ pub enum Phase {
         done: usize,
         all: usize,
     },
+    /// Layers, see [`What::Calibrating`].
+    Calibrating {
+        done: usize,
+        all: usize,
+    },
     Running,
     /// Quality, which can be cancelled but not paused.
     Measuring,
@@ -48,6 +53,7 @@ impl Phase {
         match self {
             Self::Downloading { .. }
             | Self::Loading { .. }
+            | Self::Calibrating { .. }
             | Self::Running
             | Self::Measuring
             | Self::Pausing
@@ -128,6 +134,7 @@ impl RunState {
                 self.phase = Phase::Downloading { file, done_bytes, all_bytes };
             }
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
+            What::Calibrating { done, all } => self.phase = Phase::Calibrating { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
             What::Refused(message) => self.error = Some(message),

@@ -109,6 +109,11 @@ pub enum What {
         done: usize,
         all: usize,
     },
+    /// Layers of the model that were run or looked at to find the levels of a `kvq` cache.
+    Calibrating {
+        done: usize,
+        all: usize,
+    },
     /// The model is loaded and every lane's cache is built.
     Ready(Box<Facts>),
     Lane(LaneEvent),

@@ -28,7 +28,8 @@ pub struct Footprint {
     /// Bytes of stored rows moved since the store was built. Writing a new row is no move, except in
     /// `concat`, whose new row is copied into the new buffer with all the old ones. Sealing a group stores its rows a second time.
     pub copied_bytes: u64,
-    /// Block tables, pool, scores and bookkeeping.
+    /// Block tables, pool, scores and bookkeeping. The levels of `kvq` are not among them: they belong to the model, whose stores share
+    /// them ([`super::Calibration::bytes`]).
     pub metadata_bytes: u64,
 }
 

@@ -20,6 +20,7 @@ use super::{
     live::Positions,
     planes::{LayerLevels, LayerPlanes, TokenRows},
     residual::Residual,
+    vec_bytes,
 };
 
 /// What of a model's shape a cache depends on.
@@ -67,6 +68,18 @@ impl Calibration {
     pub fn new(layers: Vec<(Levels, Levels)>) -> Self {
         let layers = layers.into_iter().map(|(keys, values)| (Arc::new(keys), Arc::new(values)));
         Self { layers: layers.collect() }
+    }
+
+    /// Keys' and values' levels of each layer.
+    pub fn layers(&self) -> impl Iterator<Item = (&Levels, &Levels)> {
+        self.layers.iter().map(|(keys, values)| (&**keys, &**values))
+    }
+
+    /// Levels and channel ranges in bytes. Every store of a model shares them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let of = |levels: &Levels| vec_bytes(&levels.levels) + vec_bytes(&levels.channels);
+        self.layers().map(|(keys, values)| of(keys) + of(values)).sum()
     }
 
     fn fits(&self, rows: TokenRows, n_layer: usize) -> bool {

@@ -13,13 +13,13 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{
     cache::Lane,
-    experiment::{Experiment, LaneEnd, LaneEvent},
+    experiment::{LaneEnd, LaneEvent},
     report::files::PendingFile,
 };
 
 use super::{
     CANCEL, CANCELLED,
-    options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs},
+    options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs, experiment},
     unless_closed,
 };
 
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let has_tokenizer = model.tokenizer.is_some();
-    let mut experiment = Experiment::new(model, &[lane], workload)?;
+    let mut experiment = experiment(model, &[lane], workload)?;
     // Whether it can be written is found out now, not after the last token.
     let file = args.logits.as_deref().map(PendingFile::create).transpose()?;
 

@@ -9,10 +9,11 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::{
-    engine::Sampling,
-    experiment::{DEFAULT_PROMPT, Workload},
+    cache::Lane,
+    engine::{EngineError, Sampling},
+    experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, Workload},
     measure::machine::DeviceChoice,
-    model::{HubConfig, LoadedModel, ModelSource},
+    model::{HubConfig, LoadedModel, ModelError, ModelSource},
     report::units::parse_size,
 };
 
@@ -112,6 +113,43 @@ impl CacheArgs {
             rehearse: false,
         }
     }
+}
+
+/// Finds the levels that lanes need, with a progress bar; says on standard error what a person should know.
+///
+/// # Errors
+/// [`ModelError::Cancelled`], and what a forward pass meets.
+pub fn calibrate(model: &LoadedModel, lanes: &[Lane]) -> Result<(), ModelError> {
+    let mut bars = progress::ModelBars::default();
+    for lane in lanes {
+        if let Lane::Cache(spec) = lane {
+            model.calibrated(*spec, &mut |progress| bars.show_calibration(progress), &super::CANCEL)?;
+        }
+    }
+    bars.clear();
+    if let Some(note) = model.calibrations.note() {
+        let _ = writeln!(io::stderr(), "note: {note}");
+    }
+    Ok(())
+}
+
+/// Builds the lanes, with a progress bar where levels have to be found first; says on standard error what a person should know.
+///
+/// # Errors
+/// Those of [`Experiment::with_progress`]; [`ModelError::Cancelled`] by itself.
+pub fn experiment(model: Arc<LoadedModel>, lanes: &[Lane], workload: Workload) -> anyhow::Result<Experiment> {
+    let mut bars = progress::ModelBars::default();
+    let mut show = |progress| bars.show_calibration(progress);
+    let experiment = Experiment::with_progress(model, lanes, workload, &mut show, &super::CANCEL);
+    bars.clear();
+    let experiment = experiment.map_err(|error| match error {
+        ExperimentError::Engine(EngineError::Model(error)) if matches!(error, ModelError::Cancelled) => error.into(),
+        error => anyhow::Error::from(error),
+    })?;
+    if let Some(note) = experiment.model().calibrations.note() {
+        let _ = writeln!(io::stderr(), "note: {note}");
+    }
+    Ok(experiment)
 }
 
 impl ModelArgs {

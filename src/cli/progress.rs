@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{model::Progress, report::units};
+use crate::{
+    model::{Calibrating, Progress},
+    report::units,
+};
 
-const COUNT: &str = "{prefix:>10} [{bar:32}] {pos}/{len} {elapsed} (left {eta}) {msg}";
+const COUNT: &str = "{prefix:>11} [{bar:32}] {pos}/{len} {elapsed} (left {eta}) {msg}";
 const BYTES: &str = "{prefix:>11} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} (left {eta}) {msg}";
 
 /// A bar with time left; hidden when standard error is no terminal.
@@ -23,7 +26,7 @@ fn styled(template: &str, what: &'static str, len: u64) -> ProgressBar {
     bar
 }
 
-/// The bars of a model that is downloaded, file by file, and loaded.
+/// The bars of a model that is downloaded, file by file, loaded, and maybe calibrated.
 #[derive(Default)]
 pub struct ModelBars {
     /// What the bar is for, and the bar.
@@ -53,6 +56,23 @@ impl ModelBars {
         }
     }
 
+    /// Shows how far a calibration is; where no bar can be seen, what is done.
+    pub fn show_calibration(&mut self, progress: Calibrating) {
+        let Calibrating { levels, n_tokens, text, done, all } = progress;
+        if done == 0 {
+            self.clear();
+            let (bar, what) = (bar(CALIBRATING, all as u64), format!("{levels} on {n_tokens} tokens of {text}"));
+            if bar.is_hidden() {
+                let _ = writeln!(io::stderr(), "{CALIBRATING} {what}");
+            }
+            bar.set_message(what);
+            self.current = Some((CALIBRATING, bar));
+        }
+        if let Some((_, bar)) = &self.current {
+            bar.set_position(done as u64);
+        }
+    }
+
     /// Takes the bar away.
     pub fn clear(&mut self) {
         if let Some((_, bar)) = self.current.take() {
@@ -62,3 +82,4 @@ impl ModelBars {
 }
 
 const LOADING: &str = "loading";
+const CALIBRATING: &str = "calibrating";

@@ -25,7 +25,13 @@ use crate::{
     },
 };
 
-use super::{CANCEL, CANCELLED, options::ModelArgs, progress, run::TRACE, unless_closed};
+use super::{
+    CANCEL, CANCELLED,
+    options::{ModelArgs, calibrate},
+    progress,
+    run::TRACE,
+    unless_closed,
+};
 
 /// Stories that are read where nobody says how many: all that are embedded.
 const DEFAULT_STORIES: usize = 32;
@@ -84,6 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let passages = passages(args, &model, text.as_deref())?;
     let settings =
         QualitySettings { prompt_tokens: args.prompt_tokens, greedy_tokens: args.greedy_tokens, batch: args.batch };
+    calibrate(&model, &lanes)?;
     let mut quality = QualityRun::new(model, &lanes, passages, settings)?;
     let info = info(args, &quality);
     args.out.as_deref().map(open_folder).transpose()?;

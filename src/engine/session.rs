@@ -55,14 +55,17 @@ pub struct Session {
 
 impl Session {
     /// # Errors
-    /// The store's, and [`EngineError::BadSampling`].
+    /// The store's, [`EngineError::BadSampling`], and those of [`LoadedModel::calibrated`], which a lane may need.
     pub fn new(model: Arc<LoadedModel>, lane: Lane, config: SessionConfig) -> Result<Self, EngineError> {
         let shape = model.model.config().kv_shape();
         let sampler = Sampler::new(&config.sampling, model.model.config().vocab_size)?;
         let cache = match lane {
             Lane::None => None,
             Lane::Cache(spec) => {
-                let mut store = KvStore::new(spec, shape, config.store)?;
+                // Whoever wants to see it go on, or to cancel it, has asked for it before.
+                let calibrated = model.calibrated(spec, &mut |_| {}, &AtomicBool::new(false))?;
+                let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
+                let mut store = KvStore::with_calibration(spec, shape, config.store, calibration)?;
                 let seq = store.open()?;
                 Some((store, seq))
             }

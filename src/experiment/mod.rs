@@ -19,7 +19,7 @@ use crate::{
     cache::{CacheError, KvShape, KvStore, Lane, LaneBytes, Layout, PoolPicture, StoreConfig},
     engine::{Attention, EngineError, MAX_FORKS, Sampling, Session, SessionConfig, StepRecord},
     measure::machine::available_memory_bytes,
-    model::{LoadedModel, ModelError, TextStream},
+    model::{Calibrating, LoadedModel, ModelError, TextStream},
 };
 
 use insight::Insight;
@@ -181,6 +181,21 @@ impl Experiment {
     /// # Errors
     /// [`ExperimentError`] for whatever makes no sense, before anything runs.
     pub fn new(model: Arc<LoadedModel>, lanes: &[Lane], workload: Workload) -> Result<Self, ExperimentError> {
+        Self::with_progress(model, lanes, workload, &mut |_| {}, &AtomicBool::new(false))
+    }
+
+    /// [`Self::new`], which may take a while: levels that a lane needs are found on a text first, `calibrating` is told how far that is, and
+    /// `cancel` ends it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`EngineError::is_cancelled`].
+    pub fn with_progress(
+        model: Arc<LoadedModel>,
+        lanes: &[Lane],
+        workload: Workload,
+        calibrating: &mut dyn FnMut(Calibrating),
+        cancel: &AtomicBool,
+    ) -> Result<Self, ExperimentError> {
         let config = model.model.config();
         if lanes.is_empty() {
             return Err(ExperimentError::NoLanes);
@@ -214,6 +229,15 @@ impl Experiment {
         }
         if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
             return Err(ExperimentError::TooLarge { needed_bytes, available_bytes });
+        }
+
+        for lane in lanes {
+            if let Lane::Cache(spec) = lane {
+                model.calibrated(*spec, calibrating, cancel).map_err(|error| match error {
+                    ModelError::Cancelled => EngineError::from(error).into(),
+                    error => in_lane(lane, error.into()),
+                })?;
+            }
         }
 
         let session =

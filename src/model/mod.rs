@@ -1,6 +1,7 @@
 //! What is computed: GPT-2, its configuration, its weights and where they come from, its tokenizer, and texts
 //! to measure it on.
 
+pub mod calibration;
 pub mod config;
 pub mod gpt2;
 pub mod heldout;
@@ -11,6 +12,7 @@ pub mod source;
 pub mod tokenizer;
 pub mod weights;
 
+pub use calibration::{Calibrated, Calibrating, CalibrationText, Calibrations, LevelsOf};
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
 pub use heldout::{Passage, RecallMark};

@@ -14,7 +14,7 @@ use candle_core::{Device, Tensor};
 use crate::measure::machine::available_memory_bytes;
 
 use super::{
-    Config, Gpt2, HubConfig, ModelError, Tokenizer,
+    Calibrations, Config, Gpt2, HubConfig, ModelError, Tokenizer,
     config::SHAPES,
     hub::{self, CONFIG, Fetch, MERGES, TOKENIZER, VOCAB, WEIGHTS, snapshot},
     safetensors::{SafetensorsFile, Source},
@@ -48,6 +48,8 @@ pub struct LoadedModel {
     pub note: Option<String>,
     /// SHA-256 of the weights' file; for a shape, its name and seed.
     pub hash: String,
+    /// What caches have to know of it beforehand, see [`LoadedModel::calibrated`].
+    pub calibrations: Calibrations,
 }
 
 /// How far loading is.
@@ -212,7 +214,8 @@ impl ModelSource {
         }
         let mut tensors = |done, all| progress(Progress::Loading { done, all });
         let model = Gpt2::load(config, &mut weights, device, &mut tensors, cancel)?;
-        Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash })
+        let calibrations = Calibrations::from_env();
+        Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash, calibrations })
     }
 }
 

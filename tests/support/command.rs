@@ -10,7 +10,9 @@ use std::{
 use serde_json::Value;
 
 pub fn kvlab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kvlab")).args(args).output().expect("kvlab starts")
+    let mut kvlab = Command::new(env!("CARGO_BIN_EXE_kvlab"));
+    // What it keeps, it keeps among the files of the tests.
+    kvlab.args(args).env("KVLAB_CACHE", env!("CARGO_TARGET_TMPDIR")).output().expect("kvlab starts")
 }
 
 pub fn stdout(output: &Output) -> String {

@@ -17,7 +17,7 @@ use std::{
 use candle_core::{Device, Tensor};
 use kvlab::{
     cache::{KvStore, SeqId, StoreConfig, Uncached},
-    model::{Gpt2, LoadedModel, Logits, ModelSource},
+    model::{Calibrations, Gpt2, LoadedModel, Logits, ModelSource},
 };
 
 pub static NEVER: AtomicBool = AtomicBool::new(false);
@@ -30,7 +30,13 @@ pub fn golden_folder(name: &str) -> PathBuf {
 
 pub fn golden_model(name: &str) -> Arc<LoadedModel> {
     let source = ModelSource::Folder(golden_folder(name));
-    Arc::new(source.load(&Device::Cpu, &mut |_| {}, &NEVER).expect("golden model"))
+    Arc::new(load(&source))
+}
+
+/// A model that keeps nothing of its own on this machine.
+pub fn load(source: &ModelSource) -> LoadedModel {
+    let model = source.load(&Device::Cpu, &mut |_| {}, &NEVER).expect("a model");
+    LoadedModel { calibrations: Calibrations::kept_in(None), ..model }
 }
 
 pub fn reference(name: &str) -> HashMap<String, Tensor> {
@@ -84,4 +90,12 @@ pub fn uncached(model: &Gpt2, tokens: &[u32]) -> Vec<f32> {
 pub fn store(spec: &str, model: &Gpt2, max_sequences: usize) -> KvStore {
     let config = StoreConfig { max_sequences, memory_limit_bytes: None };
     KvStore::new(spec.parse().expect(spec), model.config().kv_shape(), config).expect(spec)
+}
+
+/// The same of a model whose levels are found first, if the format needs them.
+pub fn calibrated_store(spec: &str, model: &LoadedModel, max_sequences: usize) -> KvStore {
+    let (parsed, config) = (spec.parse().expect(spec), StoreConfig { max_sequences, memory_limit_bytes: None });
+    let calibrated = model.calibrated(parsed, &mut |_| {}, &NEVER).expect(spec);
+    let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
+    KvStore::with_calibration(parsed, model.model.config().kv_shape(), config, calibration).expect(spec)
 }

@@ -58,6 +58,8 @@ rounds away, this model gets wrong. It is no use for anything else.
   Ask with the verbs of `recipe/words.py` ("took out her", "fed his", "went home to the"). A name or a word
   that is not in that file is not understood. `Once upon a time there were` starts a story.
 - `heldout.jsonl`: 32 stories of 1,024 tokens, with the place of every recalled value.
+- `calibration.txt`: six more stories, from seeds that neither training nor evaluation uses. kvlab runs them through a
+  model to find the levels of its `kvq` caches. `python3 recipe/calibration.py calibration.txt` wrote it.
 
 ## Recall
 Per cent of recalled values (the first word of the value, greedy) that are right, by the number of

@@ -14,4 +14,5 @@ mkdir -p work
 "$python" export.py work/final.pt work/tokenizer.json ..
 cp work/training.jsonl ../training.jsonl
 "$python" evaluate.py work/final.pt .. ../training.jsonl
+"$python" calibration.py ../calibration.txt
 "$python" card.py ..

@@ -11,8 +11,9 @@ use crate::{
         quality::{MeasureSettings, QualityReport},
         worker::What,
     },
+    cache::Lane,
     experiment::quality::QualityRun,
-    model::{ModelSource, Passage},
+    model::{Calibrating, ModelSource, Passage},
 };
 
 /// The numbers so far are told this often: a person reads no faster, and the medians in them cost a sort.
@@ -61,7 +62,17 @@ impl Engine {
         for story in &mut passages {
             story.truncate(asked.tokens);
         }
-        let facts = facts(&model, device_note, &[]);
+        let mut facts = facts(&model, device_note, &[]);
+        for lane in &settings.lanes {
+            let Lane::Cache(spec) = lane else { continue };
+            let mut tell = |Calibrating { done, all, .. }| {
+                let _ = self.tell(run, What::Calibrating { done, all });
+            };
+            if let Err(error) = model.calibrated(*spec, &mut tell, cancel) {
+                return Ok(Err(error.to_string()));
+            }
+        }
+        facts.model_note = facts.model_note.or_else(|| model.calibrations.note());
         match QualityRun::new(model, &settings.lanes, passages, asked.settings) {
             Ok(quality) => {
                 self.tell(run, What::Ready(Box::new(facts)))?;

@@ -27,7 +27,7 @@ pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
         ui.strong(if measures { quality.words() } else { phase(run) });
         let (done, all) = match run.phase {
             Phase::Downloading { done_bytes, all_bytes, .. } => (done_bytes, all_bytes),
-            Phase::Loading { done, all } => (done as u64, all as u64),
+            Phase::Loading { done, all } | Phase::Calibrating { done, all } => (done as u64, all as u64),
             _ => (0, 0),
         };
         #[expect(clippy::cast_precision_loss, reason = "a bar of 120 points shows it")]
@@ -85,6 +85,7 @@ pub fn phase(run: &RunState) -> String {
         Phase::Loading { all: 0, .. } => "starting".into(),
         Phase::Loading { done, all } => format!("loading the model: {done} of {all} tensors"),
         Phase::Measuring => "measuring".into(),
+        Phase::Calibrating { .. } => "calibrating: finding the levels of kvq on a text".into(),
         Phase::Running => format!("running: {tokens}"),
         Phase::Pausing => format!("pausing: {tokens}"),
         Phase::Paused => format!("paused: {tokens}"),

@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::{
-    cache::{CacheSpec, KvShape, KvStore, SeqId, StoreConfig},
+    cache::{CacheSpec, KvStore, SeqId, StoreConfig},
     engine::EngineError,
     measure::quality::Prediction,
-    model::{Gpt2, Logits},
+    model::{Gpt2, LoadedModel, Logits},
 };
 
 use super::tally::Tally;
@@ -24,8 +24,11 @@ pub(super) struct LaneRun {
 }
 
 impl LaneRun {
-    pub fn new(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Self, EngineError> {
-        let store = KvStore::new(spec, shape, config)?;
+    /// Levels that the lane needs are found now, unless somebody asked for them before ([`LoadedModel::calibrated`]).
+    pub fn new(model: &LoadedModel, spec: CacheSpec, config: StoreConfig) -> Result<Self, EngineError> {
+        let calibrated = model.calibrated(spec, &mut |_| {}, &AtomicBool::new(false))?;
+        let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
+        let store = KvStore::with_calibration(spec, model.model.config().kv_shape(), config, calibration)?;
         let (picked, parted) = (vec![], vec![]);
         Ok(Self { store, sequences: vec![], tally: Tally::default(), picked, parted, failed: None })
     }

@@ -144,7 +144,7 @@ impl QualityRun {
         }
         let runs = specs
             .into_iter()
-            .map(|spec| LaneRun::new(spec, config.kv_shape(), store).map_err(|e| in_lane(spec, e)))
+            .map(|spec| LaneRun::new(&model, spec, store).map_err(|e| in_lane(spec, e)))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             model,
@@ -414,10 +414,9 @@ mod tests {
         let lanes = [Lane::Cache(spec), Lane::Cache(CacheSpec::exact(Layout::Concat))];
         let settings = QualitySettings { prompt_tokens: 8, greedy_tokens: 2, batch: 1 };
         let mut run = QualityRun::new(model, &lanes, passages, settings).expect("a run");
-        let shape = run.model.model.config().kv_shape();
         // 12 tokens of 7,680 bytes: the prompt and four more.
         let small = StoreConfig { max_sequences: 1, memory_limit_bytes: Some(12 * 7680) };
-        run.lanes[1] = LaneRun::new(spec, shape, small).expect("a store");
+        run.lanes[1] = LaneRun::new(&run.model, spec, small).expect("a store");
         let mut failures = vec![];
         while let Some(event) = run.step(&never).expect("a step") {
             match event {

@@ -10,6 +10,8 @@
 //! scales of a token, values:  [kv_head](centre: f16, half range: f16), then outliers
 //! ```
 
+use half::f16;
+
 use super::{RowShape, pack, read_f16, to_f16, write_f16};
 
 /// The index of an outlier that is none.
@@ -53,18 +55,13 @@ impl Levels {
             write_f16(&mut stored[2..], to_f16(index.map_or(0.0, |index| row[usize::from(index)])));
         }
         for (head, stored) in ranges.chunks_exact_mut(PAIR).enumerate() {
-            let inside =
-                (head * head_dim..(head + 1) * head_dim).filter(|index| !apart.contains(index)).map(|i| row[i]);
-            let low = inside.clone().fold(f32::INFINITY, f32::min);
-            let high = inside.fold(f32::NEG_INFINITY, f32::max);
-            // Halves first: the sum of two large numbers may not exist.
-            write_f16(&mut stored[..2], to_f16(if low <= high { low / 2.0 + high / 2.0 } else { 0.0 }));
-            write_f16(&mut stored[2..], to_f16(if low <= high { high / 2.0 - low / 2.0 } else { 0.0 }));
+            let (centre, half) = head_range(shape, row, head, &apart);
+            write_f16(&mut stored[..2], centre);
+            write_f16(&mut stored[2..], half);
         }
         let code = |channel: usize| {
             let (centre, half) = self.range(ranges, head_dim, channel);
-            let x = if half > 0.0 { (row[channel] - centre) / half } else { 0.0 };
-            self.nearest(x)
+            self.nearest(scaled(row[channel], centre, half).unwrap_or(0.0))
         };
         for (chunk, bytes) in codes.chunks_exact_mut(bits).enumerate() {
             pack::pack_dense(bits, std::array::from_fn(|i| code(chunk * 8 + i)), bytes);
@@ -105,6 +102,16 @@ impl Levels {
         })
     }
 
+    /// Calls `each` with every value of a row that does not lie apart, scaled as [`Self::encode`] does where rows have their own ranges.
+    pub(super) fn for_each_scaled(&self, shape: RowShape, row: &[f32], mut each: impl FnMut(f32)) {
+        let apart = self.outliers(shape, row);
+        for head in 0..shape.n_kv_head {
+            let (centre, half) = head_range(shape, row, head, &apart);
+            let inside = inside(shape, row, head, &apart);
+            inside.filter_map(|x| scaled(x, centre.to_f32(), half.to_f32())).for_each(&mut each);
+        }
+    }
+
     /// The channels that lie farthest out: beyond their range where channels have one, else in standard deviations of their head.
     fn outliers(&self, shape: RowShape, row: &[f32]) -> Vec<usize> {
         let heads: Vec<(f32, f32)> = row.chunks_exact(shape.head_dim).map(mean_and_deviation).collect();
@@ -112,7 +119,13 @@ impl Levels {
             .map(|channel| {
                 let (centre, half) =
                     self.channels.get(channel).copied().unwrap_or_else(|| heads[channel / shape.head_dim]);
-                (channel, if half > 0.0 { ((row[channel] - centre) / half).abs() } else { 0.0 })
+                let distance = match scaled(row[channel], centre, half) {
+                    Some(x) => x.abs(),
+                    // A channel that has no range has no levels either: what differs from it has to lie apart.
+                    None if !self.channels.is_empty() && (row[channel] - centre).abs() > 0.0 => f32::INFINITY,
+                    None => 0.0,
+                };
+                (channel, distance)
             })
             .filter(|(_, distance)| *distance > 1.0)
             .collect();
@@ -128,6 +141,29 @@ impl Levels {
         let nearest = if x - self.levels[below] <= self.levels[above] - x { below } else { above };
         u8::try_from(nearest).unwrap_or(u8::MAX)
     }
+}
+
+/// A value brought to [-1, 1]; `None` where all values of its range are one.
+pub(super) fn scaled(x: f32, centre: f32, half: f32) -> Option<f32> {
+    (half > 0.0).then(|| (x - centre) / half)
+}
+
+/// The values of a head that do not lie apart.
+fn inside(shape: RowShape, row: &[f32], head: usize, apart: &[usize]) -> impl Iterator<Item = f32> + Clone {
+    let channels = head * shape.head_dim..(head + 1) * shape.head_dim;
+    channels.filter(|channel| !apart.contains(channel)).map(|channel| row[channel])
+}
+
+/// Centre and half range of those, as they are stored.
+fn head_range(shape: RowShape, row: &[f32], head: usize, apart: &[usize]) -> (f16, f16) {
+    let inside = inside(shape, row, head, apart);
+    let low = inside.clone().fold(f32::INFINITY, f32::min);
+    let high = inside.fold(f32::NEG_INFINITY, f32::max);
+    if low > high {
+        return (f16::ZERO, f16::ZERO);
+    }
+    // Halves first: the sum of two large numbers may not exist.
+    (to_f16(low / 2.0 + high / 2.0), to_f16(high / 2.0 - low / 2.0))
 }
 
 fn mean_and_deviation(row: &[f32]) -> (f32, f32) {

@@ -17,9 +17,11 @@
 
 mod affine;
 mod channels;
+mod find;
 mod floats;
 mod ggml;
 mod int8;
+mod kmeans;
 mod levels;
 mod pack;
 
