@@ -49,7 +49,7 @@ impl<'a> Step<'a> {
             // A group that is sealed in the middle of a step makes room in the ring for the step's own tokens.
             if let Some(ring) = ring.filter(|_| span.past > 0 && parts.len() > 1) {
                 let rows = store.ring_rows();
-                saved.extend(ring.iter().map(|layer| layer.with(&[RowRun { row: 0, len: rows }], rows)));
+                *saved = ring.iter().map(|layer| layer.with(&[RowRun { row: 0, len: rows }], rows)).collect();
             }
         }
         Self { store, reservation, committed: false, copied_bytes_before, parts, scores, rings }

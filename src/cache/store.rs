@@ -401,6 +401,10 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, Ca
     if [n_head, n_kv_head, head_dim, shape.n_layer].into_iter().any(|n| n > MOST) {
         return Err(CacheError::TooLarge);
     }
+    // One that was put together by hand is held to what the parser takes.
+    if let Err(reason) = spec.to_string().parse::<CacheSpec>() {
+        return Err(CacheError::Refused { lane: spec, reason: reason.to_string() });
+    }
     let rows = TokenRows::of(spec.format, shape.heads);
     if let Some(reason) = rows.keys.refuses(rows.shape).or_else(|| rows.values.refuses(rows.shape)) {
         return Err(CacheError::Refused { lane: spec, reason });
