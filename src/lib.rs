@@ -4,10 +4,10 @@
 //!
 //! - [`kernels`]: how rows are stored and attended over; slices and numbers only
 //! - [`cache`]: where keys and values live: specification, block tables, stores
-//! - [`measure`]: the machine and its statistics
+//! - [`measure`]: the machine, statistics, and how far two predictions lie apart
 //! - [`model`]: GPT-2, its weights and its tokenizer
 //! - [`engine`]: prefill, decode, sampling, and the record of each step
-//! - [`experiment`]: lanes x workload -> records, and traces of them on disk
+//! - [`experiment`]: lanes x workload -> records, and traces of them on disk; lanes x texts -> quality
 //! - [`report`]: records -> table, CSV, JSON, plots
 //! - `app`: the window (feature `app`)
 //! - [`cli`]: one file per subcommand

@@ -7,19 +7,10 @@ mod driver;
 
 use std::time::Duration;
 
-use driver::{is_enabled, leave_field, options, phase_is, press, tokens, until, window, write};
+use driver::{frame, is_enabled, leave_field, options, phase_is, press, tokens, until, visible_window, window, write};
 use egui::{Key, Role, Theme};
-use egui_kittest::{Harness, TestRenderer, kittest::Queryable};
-use kvlab::app::{App, Options, raster::Raster, state::Phase, theme::lane_color};
-
-/// The rasteriser, as the harness wants it.
-struct Renderer(Raster);
-
-impl TestRenderer for Renderer {
-    fn handle_delta(&mut self, delta: &mut egui::TexturesDelta) {
-        self.0.handle_delta(delta);
-    }
-}
+use egui_kittest::kittest::Queryable;
+use kvlab::app::{Options, state::Phase, theme::lane_color};
 
 #[test]
 fn a_run_to_its_end_shows_every_token_of_every_lane() {
@@ -282,21 +273,10 @@ fn a_run_that_cannot_start_by_itself_says_why() {
 #[test]
 fn the_frame_shows_every_lane_in_its_colour_in_both_themes() {
     for theme in [Theme::Dark, Theme::Light] {
-        let raster = Raster::default();
-        let options = options();
-        let mut window = Harness::builder()
-            .with_size([1280.0, 800.0])
-            .with_theme(theme)
-            .renderer(Renderer(raster.clone()))
-            .build_eframe(move |cc| App::new(&cc.egui_ctx, &options).expect("a thread for the engine"));
+        let (mut window, raster) = visible_window(&options(), theme, [1280.0, 800.0]);
         press(&mut window, "Run");
         until(&mut window, "finished", phase_is(Phase::Finished));
-        window.remove_cursor();
-        window.run_steps(4);
-        let frame = raster.render(&window.ctx, window.output());
-        if let Some(folder) = std::env::var_os("KVLAB_TEST_PICTURES") {
-            save(&frame, &std::path::Path::new(&folder).join(format!("{theme:?}.png")));
-        }
+        let frame = frame(&mut window, &raster, &format!("{theme:?}"));
         let visuals = window.ctx.style_of(theme).visuals.clone();
         for lane in 0..4 {
             let color = lane_color(lane, &visuals);
@@ -307,11 +287,4 @@ fn the_frame_shows_every_lane_in_its_colour_in_both_themes() {
         let all = frame.pixels.len();
         assert!(background > all / 4 && background < all * 95 / 100, "{background} of {all} pixels are background");
     }
-}
-
-fn save(frame: &egui::ColorImage, path: &std::path::Path) {
-    let pixels: Vec<u8> = frame.pixels.iter().flat_map(egui::Color32::to_array).collect();
-    let size = |pixels: usize| u32::try_from(pixels).expect("a window's size");
-    let image = image::RgbaImage::from_raw(size(frame.width()), size(frame.height()), pixels);
-    image.expect("four bytes a pixel").save(path).expect("a folder that exists");
 }

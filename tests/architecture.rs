@@ -19,7 +19,14 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// The policy files: plain integers, no tensors.
-const INTEGERS_ONLY: [&str; 4] = ["cache/spec.rs", "cache/pool.rs", "cache/blocks.rs", "cache/blocks/reserve.rs"];
+const INTEGERS_ONLY: [&str; 6] = [
+    "cache/spec.rs",
+    "cache/pool.rs",
+    "cache/blocks.rs",
+    "cache/blocks/reserve.rs",
+    "cache/capacity.rs",
+    "cache/lengths.rs",
+];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![];

@@ -5,7 +5,7 @@ mod support;
 use std::{
     fs,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -14,34 +14,11 @@ use kvlab::experiment::{
     trace::{Outcome, Trace},
 };
 use serde_json::Value;
-use support::{GOLDENS, golden_folder, ids, max_difference, reference};
-
-fn kvlab(args: &[&str]) -> Output {
-    let mut kvlab = Command::new(env!("CARGO_BIN_EXE_kvlab"));
-    // What it keeps, it keeps among the files of the tests.
-    kvlab.args(args).env("KVLAB_CACHE", env!("CARGO_TARGET_TMPDIR")).output().expect("kvlab starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("utf8")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("utf8")
-}
-
-/// The one message of a refused command. It must not be a panic, and nothing may be printed as a result.
-fn refusal(args: &[&str]) -> String {
-    let output = kvlab(args);
-    assert!(!output.status.success(), "{args:?} was accepted");
-    assert_ne!(output.status.code(), Some(101), "{args:?} panicked: {}", stderr(&output));
-    assert!(stdout(&output).is_empty(), "{args:?} printed a result: {}", stdout(&output));
-    stderr(&output)
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).expect("file")).expect("json")
-}
+use support::{
+    GOLDENS,
+    command::{json, kvlab, refusal, stderr, stdout},
+    golden_folder, ids, max_difference, reference,
+};
 
 fn trace(folder: &Path) -> Trace {
     Trace::read(std::io::BufReader::new(fs::File::open(folder.join("trace.jsonl")).expect("trace"))).expect("a trace")
@@ -125,7 +102,7 @@ fn a_run_writes_everything_and_lossless_lanes_agree() {
     assert_eq!(bytes("concat", "copied_bytes"), lengths.iter().sum::<u64>() * row);
 
     let csv = fs::read_to_string(out.join("records.csv")).expect("csv");
-    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,copied_bytes\n"));
+    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,dead_bytes,copied_bytes\n"));
     assert_eq!(csv.lines().count(), 1 + 5 * 12);
     for (file, magic) in [
         ("latency.svg", &b"<svg"[..]),

@@ -3,7 +3,8 @@
 //!
 //! On the same calls every layout is bit-identical to every other in the same format. Another chunking and
 //! no cache add in another order: `max(1e-4, 1e-5 * largest |logit|)`, and the same greedy tokens except
-//! where the two best lie closer than that.
+//! where the two best lie closer than that. Lossy formats and policies stay inside a bound of their own. (`kvq` needs levels found on
+//! a text: `tests/kvq.rs`.)
 
 mod support;
 
@@ -52,14 +53,20 @@ impl Run<'_> {
         }
     }
 
+    /// What cannot be undone stays: every layout must say the same about that.
     fn truncate(&mut self, seq: &mut Seq, len: usize) {
-        self.store.truncate(seq.id, len).expect("truncate");
-        seq.tokens.truncate(len);
+        if self.store.truncate(seq.id, len).is_ok() {
+            seq.tokens.truncate(len);
+        }
     }
 }
 
 /// The same calls for every specification. Tokens are fixed, so that a lossy format runs on the same ones.
 fn script(model: &Gpt2, spec: &str, chunk: usize) -> Vec<Observation> {
+    script_with(model, spec, chunk, true)
+}
+
+fn script_with(model: &Gpt2, spec: &str, chunk: usize, truncates: bool) -> Vec<Observation> {
     let token = |i: usize| u32::try_from((i * 37 + 11) % model.config().vocab_size).expect("an id");
     let tokens = |from: usize, n: usize| -> Vec<u32> { (from..from + n).map(token).collect() };
     let mut run = Run { model, store: store(spec, model, 4), seen: vec![] };
@@ -77,12 +84,16 @@ fn script(model: &Gpt2, spec: &str, chunk: usize) -> Vec<Observation> {
         run.step(&mut [(&mut a, &[token(500 + i)])]);
     }
     // Rolled back inside shared and own tokens, and continued.
-    run.truncate(&mut c, 68);
+    if truncates {
+        run.truncate(&mut c, 68);
+    }
     let mut d = Seq { id: run.store.fork(c.id).expect("fork"), tokens: c.tokens.clone() };
     for i in 0..5 {
         run.step(&mut [(&mut d, &[token(600 + i)]), (&mut c, &[token(700 + i)]), (&mut a, &[token(800 + i)])]);
     }
-    run.truncate(&mut b, 3);
+    if truncates {
+        run.truncate(&mut b, 3);
+    }
     run.step(&mut [(&mut b, &tokens(900, 20))]);
     run.store.close(a.id).expect("close");
     let mut e = run.open();
@@ -122,25 +133,69 @@ fn layouts_are_bit_identical_and_equal_to_no_cache() {
     println!("cached against uncached: max |logit difference| {worst:.1e}");
 }
 
+/// Formats and policies with a bound on the mean KL divergence, in nats, against the exact cache on the same tokens: about four times
+/// what was measured on this checkpoint, whose weights are random; see the output. Policies forget, so theirs says little more than that
+/// they do not break.
+const LOSSY: [(&str, f64); 15] = [
+    ("f16", 2e-5),
+    ("bf16", 7e-4),
+    ("f8", 2e-1),
+    ("int8", 8e-3),
+    ("q8_0", 8e-3),
+    ("q4_0", 1.0),
+    ("int4", 1.0),
+    ("int4+rot", 1.0),
+    ("kivi:4/32", 2e-1),
+    ("kivi:2/0", 6.0),
+    ("window:4/20", 7.0),
+    ("h2o:6/18", 8.0),
+    ("h2o-mean:6/18", 8.0),
+    ("int8+h2o:6/18", 8.0),
+    ("kivi:4/8+rot+window:2/30", 7.0),
+];
+
 #[test]
-fn int8_layouts_are_bit_identical_and_inside_their_bound() {
-    /// Mean KL divergence in nats against the f32 cache on the same tokens; measured 5.4e-4 on this
-    /// checkpoint (see the output), the bound leaves a factor of almost four.
-    const INT8_MEAN_KL: f64 = 2e-3;
+fn lossy_layouts_are_bit_identical_and_inside_their_bounds() {
+    // Heads of 64, which groups of 32 divide.
+    let model = golden_model("gpt2-2l-2h-128d");
+    for chunk in [7, usize::MAX] {
+        let exact = script(&model.model, "contiguous", chunk);
+        for (parts, bound) in LOSSY {
+            let layouts: &[&str] = if parts.contains("kivi") {
+                &["contiguous", "paged:32", "paged:96"]
+            } else {
+                &["concat", "contiguous", "paged:7", "paged:16"]
+            };
+            let first = script(&model.model, &format!("{}+{parts}", layouts[0]), chunk);
+            for layout in &layouts[1..] {
+                let spec = format!("{layout}+{parts}");
+                assert!(bits(&script(&model.model, &spec, chunk)) == bits(&first), "{spec} differs, chunk {chunk}");
+            }
+            // What cannot be truncated saw other tokens from there on.
+            let same = exact.iter().zip(&first).take_while(|(p, q)| p.tokens == q.tokens);
+            let kls: Vec<f64> = same.map(|(p, q)| kl_divergence(&p.logits, &q.logits)).collect();
+            #[expect(clippy::cast_precision_loss, reason = "a hundred observations")]
+            let mean = kls.iter().sum::<f64>() / kls.len() as f64;
+            let chunk = if chunk == usize::MAX { "all".to_owned() } else { chunk.to_string() };
+            println!("{parts}, chunk {chunk}: mean KL {mean:.1e} nats over {} steps", kls.len());
+            assert!(mean > 0.0 && mean <= bound, "{parts}: mean KL {mean}");
+        }
+    }
+}
+
+#[test]
+fn a_budget_that_never_binds_is_no_policy_at_all() {
     let model = golden_model("gpt2-3l-4h-64d");
     for chunk in CHUNKS {
-        let first = script(&model.model, "concat+int8", chunk);
-        for layout in &LAYOUTS[1..] {
-            let spec = format!("{layout}+int8");
-            assert!(bits(&script(&model.model, &spec, chunk)) == bits(&first), "{spec} differs, chunk {chunk}");
+        for layout in ["concat", "contiguous", "paged:7", "paged:16"] {
+            let all = |truncates| bits(&script_with(&model.model, layout, chunk, truncates));
+            let with =
+                |policy, truncates| bits(&script_with(&model.model, &format!("{layout}+{policy}"), chunk, truncates));
+            assert!(with("window:4/128", true) == all(true), "{layout}, window, chunk {chunk}");
+            // h2o cannot take back tokens whose attention it has counted.
+            assert!(with("h2o:4/128", false) == all(false), "{layout}, h2o, chunk {chunk}");
+            assert!(with("h2o-mean:4/128", false) == all(false), "{layout}, h2o-mean, chunk {chunk}");
         }
-        let exact = script(&model.model, "contiguous", chunk);
-        let kl: f64 = exact.iter().zip(&first).map(|(p, q)| kl_divergence(&p.logits, &q.logits)).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a hundred observations")]
-        let mean = kl / exact.len() as f64;
-        let chunk = if chunk == usize::MAX { "all".to_owned() } else { chunk.to_string() };
-        println!("int8, chunk {chunk}: mean KL {mean:.1e} nats over {} steps", exact.len());
-        assert!(mean > 0.0 && mean <= INT8_MEAN_KL, "mean KL {mean}");
     }
 }
 

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::AtomicBool;
 
 use kvlab::{
-    cache::spec::parse_lanes,
+    cache::{PoolPicture, spec::parse_lanes},
     engine::{Attention, SessionConfig},
     experiment::{Experiment, LaneEnd, LaneEvent, Workload},
 };
@@ -72,10 +72,40 @@ fn watched_attention_is_the_references_and_costs_the_lane_nothing() {
     }
 }
 
+/// Whoever follows the events knows the tables of the store, what is evicted and what is sealed after every token.
+#[test]
+fn what_is_told_of_blocks_is_what_the_store_holds() {
+    for lane in
+        ["contiguous+window:2/5", "paged:4+h2o:3/4", "concat+window:2/5", "paged:32+kivi:2/3+window:2/40", "paged:4"]
+    {
+        let lanes = parse_lanes(lane).expect(lane);
+        let mut experiment = Experiment::new(golden_model(GOLDENS[1]), &lanes, workload(40)).expect(lane);
+        let prompt = workload(1).prompt_ids.len();
+        let mut told: Option<PoolPicture> = None;
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Token { record, .. } => {
+                    if let Some(told) = &mut told {
+                        told.sequences[0].len = prompt + record.step;
+                    }
+                }
+                LaneEvent::Blocks { picture, .. } => told = Some(picture),
+                _ => {}
+            }
+            if experiment.at_round_start() {
+                let held = experiment.session(0).expect("a lane").pool_picture().expect("open");
+                assert_eq!(told, held, "{lane}");
+            }
+        }
+        let evicts = told.is_some_and(|told| !told.sequences[0].evicted.is_empty());
+        assert_eq!(evicts, lane.contains('/'), "{lane}");
+    }
+}
+
 #[test]
 fn attention_that_is_asked_for_late_is_made_up_for() {
-    let run = |late: bool| {
-        let lanes = parse_lanes("paged:7").expect("lane");
+    let run = |lane: &str, late: bool| {
+        let lanes = parse_lanes(lane).expect(lane);
         let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(6)).expect("experiment");
         let (mut rows, mut tokens) = (vec![], 0);
         if !late {
@@ -95,10 +125,12 @@ fn attention_that_is_asked_for_late_is_made_up_for() {
         }
         rows
     };
-    let (from_the_start, late) = (run(false), run(true));
-    assert_eq!(from_the_start.len(), late.len());
-    for (a, b) in from_the_start.iter().flat_map(|row| row.iter()).zip(late.iter().flat_map(|row| row.iter())) {
-        assert!(a.abs_diff(*b) <= 1, "rounding at most: {a} {b}");
+    for lane in ["paged:7", "paged:7+window:2/5", "contiguous+h2o:3/4"] {
+        let (from_the_start, late) = (run(lane, false), run(lane, true));
+        assert_eq!(from_the_start.len(), late.len(), "{lane}");
+        for (a, b) in from_the_start.iter().flat_map(|row| row.iter()).zip(late.iter().flat_map(|row| row.iter())) {
+            assert!(a.abs_diff(*b) <= 1, "{lane}: rounding at most: {a} {b}");
+        }
     }
 }
 

@@ -59,7 +59,7 @@ fn a_lane_that_nobody_watched_is_not_shown_as_another() {
     press(&mut window, "Run");
     until(&mut window, "finished", phase_is(Phase::Finished));
     assert_eq!(window.query_all_by_label_contains("attention of layer").count(), 1);
-    window.get_by_role(Role::ComboBox).click();
+    window.get_by_role_and_label(Role::ComboBox, "lane").click();
     window.run_steps(2);
     window.get_by_role_and_label(Role::Button, "paged:16").click();
     window.run_steps(3);

@@ -106,7 +106,9 @@ fn a_trace_that_cannot_be_shown_says_why() {
 fn damaged_numbers_are_refused_or_harmless() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();
-    let run = ["run", "--tokens", "3", "--lanes", "paged:16", "--attention", "paged:16", "--fork", "paged:16@2"];
+    let lane = "paged:16+window:4/20";
+    let fork = format!("{lane}@2");
+    let run = ["run", "--tokens", "3", "--lanes", lane, "--attention", lane, "--fork", &fork];
     accepted(folder, &[&run[..], &["--out", "."]].concat());
     let trace = fs::read_to_string(folder.join("trace.jsonl")).expect("a trace");
     let keys = [
@@ -126,6 +128,7 @@ fn damaged_numbers_are_refused_or_harmless() {
         "used_bytes",
         "copied_bytes",
         "n_positions",
+        "dead_bytes",
     ];
     let (mut refused, mut drawn) = (0, 0);
     for key in keys {
@@ -151,6 +154,61 @@ fn damaged_numbers_are_refused_or_harmless() {
     fs::write(folder.join("short.jsonl"), trace.replacen("\"rows\":[\"", "\"rows\":[\"00", 1)).expect("writable");
     assert!(Replay::open(&folder.join("short.jsonl"), 1).is_err_and(|e| e.to_string().contains("wrong length")));
     assert!(Replay::open(folder, 1).is_err_and(|e| e.to_string().contains("not a file")));
+}
+
+/// Tables with evictions: what no store can have is refused, and every other number is drawn.
+#[test]
+fn damaged_tables_are_refused_or_harmless() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    accepted(folder, &["run", "--tokens", "30", "--lanes", "paged:32+kivi:2/0+window:4/20", "--out", "."]);
+    let trace = fs::read_to_string(folder.join("trace.jsonl")).expect("a trace");
+    let lines: Vec<&str> = trace.lines().collect();
+    let last = lines.iter().rposition(|line| line.starts_with(r#"{"type":"blocks""#)).expect("blocks");
+    let open = |line: &str| {
+        let lines: Vec<&str> = lines.iter().enumerate().map(|(i, old)| if i == last { line } else { *old }).collect();
+        fs::write(folder.join("damaged.jsonl"), lines.join("\n")).expect("writable");
+        Replay::open(&folder.join("damaged.jsonl"), 1)
+    };
+    // 67 + 29 tokens: the first 4 and the newest 20 are live, and the second of three blocks was given back.
+    let table = r#""len":96,"blocks":[0,4294967295,2],"evicted":[[4,76]],"sealed":96"#;
+    assert!(lines[last].contains(table), "{}", lines[last]);
+    for (part, damaged) in [
+        ("[[4,76]]", "[[76,4]]"),
+        ("[[4,76]]", "[[40,76],[4,40]]"),
+        ("[[4,76]]", "[[4,40],[40,76]]"),
+        ("[[4,76]]", "[[4,97]]"),
+        ("[[4,76]]", "[[4,60]]"),
+        ("[[4,76]]", "[]"),
+        (r#""sealed":96"#, r#""sealed":97"#),
+        ("[0,4294967295,2]", "[0,4294967295,4294967295]"),
+        ("[0,4294967295,2]", "[4294967295,4294967295,2]"),
+        ("[0,4294967295,2]", "[0,4294967295,2,4294967295]"),
+        ("[0,4294967295,2]", "[0,4294967295,4294967294]"),
+    ] {
+        let refusal = open(&lines[last].replace(part, damaged)).expect_err(damaged).to_string();
+        assert!(refusal.contains("a block table does not fit its pool"), "{damaged}: {refusal}");
+    }
+    let (mut refused, mut drawn) = (0, 0);
+    let start = lines[last].find("picture").expect("a picture");
+    let is_start = |at: &usize| {
+        let digit = |at: usize| lines[last].as_bytes()[at].is_ascii_digit();
+        digit(*at) && !digit(at - 1)
+    };
+    for at in (start..lines[last].len()).filter(is_start) {
+        let (before, after) = lines[last].split_at(at);
+        let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        for value in ["0", "77", "4294967295"] {
+            let Ok(replay) = open(&format!("{before}{value}{rest}")) else {
+                refused += 1;
+                continue;
+            };
+            drawn += 1;
+            let options = Options { pane: Pane::Blocks, trace: Some(replay), ..Options::default() };
+            draw(&options, &folder.join("damaged.png")).expect("drawn");
+        }
+    }
+    assert!(refused > 10 && drawn > 10, "{refused} refused, {drawn} drawn");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use candle_core::{Device, Tensor};
 use kvlab::{
-    cache::{CacheError, KvAccess, KvShape, KvStore, SeqId, StoreConfig},
+    cache::{CacheError, CacheSpec, Format, KvAccess, KvShape, KvStore, Layout, Retention, SeqId, StoreConfig},
     kernels::{HeadShape, reference},
 };
 use proptest::prelude::*;
@@ -235,4 +235,32 @@ fn the_picture_is_where_the_tokens_are() {
         "its region begins after 64 / 32 blocks"
     );
     assert_eq!(places("concat"), [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)]);
+}
+
+#[test]
+fn specifications_put_together_by_hand_are_checked_too() {
+    let refused = |layout, format, retention| {
+        let spec = CacheSpec { layout, format, rotate: false, retention };
+        let config = StoreConfig { max_sequences: 1, memory_limit_bytes: None };
+        KvStore::new(spec, shape(1, 1, 32), config).err().expect("refused").to_string()
+    };
+    let (paged, kivi) = (|block_len| Layout::Paged { block_len }, |bits, residual| Format::Kivi { bits, residual });
+    assert!(refused(paged(0), Format::F32, Retention::All).contains("at least 1 token"));
+    assert!(refused(paged(16), kivi(4, 0), Retention::All).contains("multiple of 32"));
+    assert!(refused(Layout::Concat, kivi(4, 0), Retention::All).contains("never seals"));
+    assert!(refused(paged(32), kivi(9, 0), Retention::All).contains("2, 4 or 8 bits"));
+    assert!(refused(paged(32), kivi(4, usize::MAX), Retention::All).contains("too large"));
+    assert!(refused(paged(32), Format::Kvq { bits: 0 }, Retention::All).contains("2, 3 or 4 bits"));
+    let window = |sinks, recent| Retention::Window { sinks, recent };
+    assert!(refused(paged(32), Format::F32, window(4, 0)).contains("at least 1 recent"));
+    assert!(refused(paged(32), Format::F32, window(usize::MAX, 1)).contains("too large"));
+}
+
+#[test]
+fn a_layer_that_is_not_there_is_refused() {
+    let mut store = build("paged:4", shape(1, 1, 8), None).expect("store");
+    let seq = store.open().expect("sequence");
+    let rows = noise([1, 1, 8], 1);
+    let mut step = store.reserve(&[(seq, 1)]).expect("room");
+    assert!(matches!(step.attend(2, &rows, &rows, &rows, None), Err(CacheError::NoLayer { layer: 2, n_layer: 2 })));
 }

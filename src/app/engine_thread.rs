@@ -2,6 +2,8 @@
 //!
 //! Nothing here may take the window down: errors become events, and so do panics.
 
+mod quality;
+
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,15 +17,39 @@ use std::{
 use crate::{
     experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
     measure::machine::{DeviceChoice, Machine},
-    model::{Calibrating, HubConfig, LoadedModel, Progress},
+    model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
 };
 
 use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
+use quality::Measuring;
 
 /// The window closed its end of a channel.
 struct Closed;
 
-struct Active {
+/// What the thread is busy with.
+enum Active {
+    Run(Box<Running>),
+    Quality(Box<Measuring>),
+}
+
+impl Active {
+    fn run(&self) -> u64 {
+        match self {
+            Self::Run(running) => running.run,
+            Self::Quality(measuring) => measuring.run,
+        }
+    }
+
+    /// False for a run that waits for a command.
+    fn computes(&self) -> bool {
+        match self {
+            Self::Run(running) => running.pace != Pace::Pause || !running.experiment.at_round_start(),
+            Self::Quality(_) => true,
+        }
+    }
+}
+
+struct Running {
     run: u64,
     experiment: Experiment,
     pace: Pace,
@@ -50,9 +76,7 @@ impl Engine {
     /// Until the window is closed.
     pub fn serve(mut self) {
         loop {
-            let computes = self.active.as_ref().is_some_and(|active| active.pace != Pace::Pause);
-            let mid_round = self.active.as_ref().is_some_and(|active| !active.experiment.at_round_start());
-            let command = if computes || mid_round {
+            let command = if self.active.as_ref().is_some_and(Active::computes) {
                 match self.inbox.try_recv() {
                     Ok(command) => Some(command),
                     Err(TryRecvError::Empty) => None,
@@ -65,8 +89,8 @@ impl Engine {
                 }
             };
             let run = match &command {
-                Some(Command::Start { run, .. }) => Some(*run),
-                _ => self.active.as_ref().map(|active| active.run),
+                Some(Command::Start { run, .. } | Command::Measure { run, .. }) => Some(*run),
+                _ => self.active.as_ref().map(Active::run),
             };
             let outcome = catch_unwind(AssertUnwindSafe(|| match command {
                 Some(command) => self.obey(command),
@@ -102,17 +126,19 @@ impl Engine {
         match command {
             Command::Start { run, settings, pace, cancel } => {
                 self.active = None;
-                match self.start(run, &settings, &cancel)? {
-                    Ok(experiment) => {
-                        self.active = Some(Active { run, experiment, pace, last_round: 1, cancel });
-                        self.tell(run, What::Running)
-                    }
-                    Err(_) if cancel.load(Ordering::Relaxed) => self.tell(run, What::Cancelled),
-                    Err(message) => self.tell(run, What::Failed(message)),
-                }
+                let started = self.start(run, &settings, &cancel)?.map(|experiment| {
+                    let cancel = cancel.clone();
+                    Active::Run(Box::new(Running { run, experiment, pace, last_round: 1, cancel }))
+                });
+                self.begin(run, started, &cancel)
+            }
+            Command::Measure { run, settings, cancel } => {
+                self.active = None;
+                let started = self.measure(run, &settings, &cancel)?;
+                self.begin(run, started, &cancel)
             }
             Command::Pace(pace) => {
-                let Some(active) = &mut self.active else { return Ok(()) };
+                let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
                 active.pace = pace;
                 active.last_round = active.experiment.rounds() + 1;
                 let (run, at_rest) = (active.run, active.experiment.at_round_start());
@@ -123,16 +149,20 @@ impl Engine {
                 }
             }
             Command::Cancel => match self.active.take() {
-                Some(active) => self.tell(active.run, What::Cancelled),
+                Some(Active::Run(running)) => self.tell(running.run, What::Cancelled),
+                Some(Active::Quality(measuring)) => {
+                    self.tell(measuring.run, What::Quality(Box::new(measuring.report())))?;
+                    self.tell(measuring.run, What::Cancelled)
+                }
                 None => Ok(()),
             },
             Command::Fork(lane) => {
-                let Some(active) = &mut self.active else { return Ok(()) };
+                let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
                 let (run, forked) = (active.run, active.experiment.fork(lane));
                 forked.or_else(|error| self.tell(run, What::Refused(error.to_string())))
             }
             Command::Watch(lane) => {
-                let Some(active) = &mut self.active else { return Ok(()) };
+                let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
                 let (run, watched) = (active.run, active.experiment.watch(lane, &active.cancel));
                 match watched {
                     // The run itself says that it was cancelled.
@@ -147,6 +177,18 @@ impl Engine {
         }
     }
 
+    /// Takes up what was built, or says why it was not.
+    fn begin(&mut self, run: u64, started: Result<Active, String>, cancel: &AtomicBool) -> Result<(), Closed> {
+        match started {
+            Ok(active) => {
+                self.active = Some(active);
+                self.tell(run, What::Running)
+            }
+            Err(_) if cancel.load(Ordering::Relaxed) => self.tell(run, What::Cancelled),
+            Err(message) => self.tell(run, What::Failed(message)),
+        }
+    }
+
     /// Loads the model if it is not the one at hand, and builds the lanes.
     fn start(
         &mut self,
@@ -154,7 +196,7 @@ impl Engine {
         settings: &RunSettings,
         cancel: &AtomicBool,
     ) -> Result<Result<Experiment, String>, Closed> {
-        let (model, device_note) = match self.load(run, settings, cancel) {
+        let (model, device_note) = match self.load(run, &settings.model, settings.device, settings.offline, cancel) {
             Ok(loaded) => loaded,
             Err(message) => return Ok(Err(message)),
         };
@@ -194,17 +236,19 @@ impl Engine {
     fn load(
         &mut self,
         run: u64,
-        settings: &RunSettings,
+        source: &ModelSource,
+        device_choice: DeviceChoice,
+        offline: bool,
         cancel: &AtomicBool,
     ) -> Result<(Arc<LoadedModel>, Option<String>), String> {
         if let Some((device, note, model)) = &self.loaded
-            && *device == settings.device
-            && model.asked == settings.model
+            && *device == device_choice
+            && model.asked == *source
         {
             return Ok((model.clone(), note.clone()));
         }
         self.loaded = None; // Two models at a time might not fit.
-        let (device, note) = settings.device.open().map_err(|e| e.to_string())?;
+        let (device, note) = device_choice.open().map_err(|e| e.to_string())?;
         let mut progress = |progress| {
             let what = match progress {
                 Progress::Downloading { file, done_bytes, all_bytes } => {
@@ -216,16 +260,23 @@ impl Engine {
             let _ = self.tell(run, what);
         };
         let mut hub = HubConfig::from_env();
-        hub.offline |= settings.offline;
-        let model = settings.model.load_with(&hub, &device, &mut progress, cancel).map_err(|e| e.to_string())?;
+        hub.offline |= offline;
+        let model = source.load_with(&hub, &device, &mut progress, cancel).map_err(|e| e.to_string())?;
         let model = Arc::new(model);
-        self.loaded = Some((settings.device, note.clone(), model.clone()));
+        self.loaded = Some((device_choice, note.clone(), model.clone()));
         Ok((model, note))
     }
 
-    /// One token of one lane.
     fn step(&mut self) -> Result<(), Closed> {
-        let Some(active) = &mut self.active else { return Ok(()) };
+        match &self.active {
+            Some(Active::Quality(_)) => self.step_quality(),
+            _ => self.step_run(),
+        }
+    }
+
+    /// One token of one lane.
+    fn step_run(&mut self) -> Result<(), Closed> {
+        let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
         let run = active.run;
         match active.experiment.step(&active.cancel) {
             Ok(Some(event)) => {

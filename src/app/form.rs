@@ -9,7 +9,7 @@ use crate::{
     report::units::parse_size,
 };
 
-use super::worker::RunSettings;
+use super::{draft::LaneDraft, worker::RunSettings};
 
 /// The fields of the controls.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Form {
     pub model: String,
     pub prompt: String,
     pub lanes: String,
+    /// The lane that the menus would add to them.
+    pub draft: LaneDraft,
     pub tokens: usize,
     pub temperature: f64,
     pub top_k: Optional<usize>,
@@ -69,15 +71,29 @@ impl fmt::Display for FormErrors {
 }
 
 /// Sets of lanes that make a point: `(name, lanes, the point)`.
-pub const PRESETS: [(&str, &str, &str); 4] = [
+pub const PRESETS: [(&str, &str, &str); 6] = [
     (
         "Overview",
         "none,contiguous,paged:16,paged:16+int8",
         "No cache against three caches: what a cache saves, and what it costs",
     ),
     ("Layouts", "none,concat,contiguous,paged:16", "Where the rows live: who reserves ahead, who copies"),
-    ("Blocks", "paged:1,paged:16,paged:64,paged:256", "Small blocks waste nothing, large ones need a shorter table"),
+    (
+        "Block sizes",
+        "paged:1,paged:16,paged:64,paged:256",
+        "Small blocks waste nothing, large ones need a shorter table",
+    ),
     ("Formats", "contiguous,contiguous+int8,paged:16,paged:16+int8", "Exact rows against 8-bit codes with a scale"),
+    (
+        "Quantized",
+        "contiguous,paged:16+int8,paged:16+q4_0,paged:32+kivi:2",
+        "Ever fewer bits a number: what they save, and where the text parts",
+    ),
+    (
+        "Forgetting",
+        "contiguous,paged:16+window:4/60,paged:16+h2o:32/32",
+        "64 tokens stay: the first and the newest, or those that got the most attention",
+    ),
 ];
 
 impl Form {

@@ -1,16 +1,18 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
 //! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
-//! person typed; neither knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 mod decimate;
+pub mod draft;
 mod engine_thread;
 pub mod form;
 pub mod frame_times;
 mod pane;
 pub mod panels;
 mod picture;
+pub mod quality;
 pub mod raster;
 pub mod replay;
 mod screenshot;
@@ -27,9 +29,11 @@ use crate::{
     measure::machine::DeviceChoice,
 };
 
+use draft::LaneDraft;
 use form::{Form, Optional};
 use frame_times::FrameTimes;
 pub use pane::Pane;
+use quality::QualityForm;
 use replay::Replay;
 pub use window::App;
 
@@ -43,11 +47,13 @@ pub struct Options {
     pub device: DeviceChoice,
     /// The pane that is shown first.
     pub pane: Pane,
+    /// What a measurement of quality reads.
+    pub quality: QualityForm,
     /// A trace to show instead of a run.
     pub trace: Option<Replay>,
     /// Download nothing; models of the hub come from the cache.
     pub offline: bool,
-    /// Starts a run at once.
+    /// Starts a run at once, or a measurement of quality where that pane is shown first.
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
     pub screenshot: Option<PathBuf>,
@@ -64,6 +70,7 @@ impl Default for Options {
             tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
             pane: Pane::default(),
+            quality: QualityForm::default(),
             trace: None,
             offline: false,
             autorun: false,
@@ -79,6 +86,7 @@ impl Options {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
             lanes: self.lanes.clone(),
+            draft: LaneDraft::default(),
             tokens: self.tokens,
             temperature: 0.0,
             top_k: Optional::off(40),

@@ -10,10 +10,12 @@ pub enum Pane {
     Attention,
     /// Where the tokens of one lane lie.
     Blocks,
+    /// What each lane gets wrong, for how many bytes.
+    Quality,
 }
 
 impl Pane {
-    pub const ALL: [Self; 3] = [Self::Cost, Self::Attention, Self::Blocks];
+    pub const ALL: [Self; 4] = [Self::Cost, Self::Attention, Self::Blocks, Self::Quality];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -21,6 +23,7 @@ impl Pane {
             Self::Cost => "Cost",
             Self::Attention => "Attention",
             Self::Blocks => "Blocks",
+            Self::Quality => "Quality",
         }
     }
 
@@ -29,6 +32,7 @@ impl Pane {
             Self::Cost => "What each token costs in every lane: time, memory, and the text that comes of it",
             Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
             Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
+            Self::Quality => "What each lane gets wrong, and for how many bytes: measured on held-out stories",
         }
     }
 }
@@ -41,6 +45,6 @@ impl std::str::FromStr for Pane {
         Self::ALL
             .into_iter()
             .find(named)
-            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention and blocks"))
+            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention, blocks and quality"))
     }
 }

@@ -37,5 +37,5 @@ pub fn draw(options: &Options) -> Result<(ColorImage, Option<String>), String> {
     for _ in 0..SETTLING_FRAMES {
         output = frame(&mut app);
     }
-    Ok((raster.render(&ctx, &output), app.run_state().failure()))
+    Ok((raster.render(&ctx, &output), app.failure()))
 }

@@ -34,6 +34,8 @@ pub enum Phase {
         all: usize,
     },
     Running,
+    /// Quality, which can be cancelled but not paused.
+    Measuring,
     /// Pausing takes effect after the round under way.
     Pausing,
     Paused,
@@ -48,8 +50,16 @@ impl Phase {
     /// A run that can be cancelled.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        let prepares = matches!(self, Self::Downloading { .. } | Self::Loading { .. } | Self::Calibrating { .. });
-        prepares || matches!(self, Self::Running | Self::Pausing | Self::Paused)
+        match self {
+            Self::Downloading { .. }
+            | Self::Loading { .. }
+            | Self::Calibrating { .. }
+            | Self::Running
+            | Self::Measuring
+            | Self::Pausing
+            | Self::Paused => true,
+            Self::Empty | Self::Replay | Self::Finished | Self::Cancelled | Self::Failed => false,
+        }
     }
 
     /// A run that is over, however it ended.
@@ -128,6 +138,8 @@ impl RunState {
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
             What::Refused(message) => self.error = Some(message),
+            // Of a measurement, which is no run.
+            What::Quality(_) => {}
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,
@@ -211,6 +223,12 @@ impl RunState {
         live.or_else(|| self.lanes.iter().map(|lane| lane.records.len()).max()).unwrap_or(0)
     }
 
+    /// True once a lane has held rows of evicted tokens.
+    #[must_use]
+    pub fn has_dead(&self) -> bool {
+        self.lanes.iter().any(LaneState::has_dead)
+    }
+
     /// True once a lane has moved bytes that were already stored.
     #[must_use]
     pub fn has_copied(&self) -> bool {
@@ -243,6 +261,12 @@ impl LaneState {
                 self.first_divergence = Some(self.agreed);
             }
         }
+    }
+
+    /// True once it has held rows of evicted tokens.
+    #[must_use]
+    pub fn has_dead(&self) -> bool {
+        self.records.iter().any(|record| record.dead_bytes > 0)
     }
 
     /// The records of decode steps; the prefill is another kind of work and stands apart.

@@ -39,20 +39,6 @@ pub fn axis_millis(millis: f64) -> String {
     }
 }
 
-/// A count with thousands apart.
-#[must_use]
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A token's text so that its spaces show.
 #[must_use]
 pub fn quoted(text: Option<&str>) -> String {
@@ -81,8 +67,6 @@ mod tests {
         assert_eq!(millis(0.000_512), "0.512");
         assert_eq!(mebibytes(6 << 20), "6.00");
         assert_eq!(mebibytes(0), "0");
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(count(12), "12");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The app: events in, panels out, buttons to the engine.
 
+mod quality;
 mod traces;
 
 use std::{
@@ -21,6 +22,7 @@ use super::{
     frame_times::FrameTimes,
     pane::Pane,
     panels::{self, attention, blocks, controls::Action, latency, memory, summary, text},
+    quality::{QualityForm, QualityState},
     replay::Replay,
     screenshot::{Outcome, Screenshot},
     state::{Phase, RunState},
@@ -38,6 +40,9 @@ pub struct App {
     worker: Worker,
     form: Form,
     run: RunState,
+    quality_form: QualityForm,
+    quality: QualityState,
+    quality_view: panels::quality::View,
     latency: latency::View,
     memory: memory::View,
     pane: Pane,
@@ -67,6 +72,9 @@ impl App {
             worker,
             form: options.form(),
             run: RunState::default(),
+            quality_form: options.quality,
+            quality: QualityState::default(),
+            quality_view: panels::quality::View::default(),
             latency: latency::View::default(),
             memory: memory::View::default(),
             pane: options.pane,
@@ -82,6 +90,8 @@ impl App {
         };
         if let Some(replay) = &options.trace {
             app.show_replay(replay.clone());
+        } else if options.autorun && options.pane == Pane::Quality {
+            app.measure();
         } else if options.autorun {
             app.start(Pace::Run);
         }
@@ -123,6 +133,7 @@ impl App {
             lane.is_hidden = self.run.lanes.iter().any(|old| old.is_hidden && old.name == lane.name);
         }
         self.run = run;
+        self.quality.give_way();
         self.tell(|worker| worker.start(id, settings, pace));
     }
 
@@ -139,9 +150,10 @@ impl App {
             Action::Cancel => self.tell(|worker| worker.cancel()),
             Action::Reset => {
                 self.run = RunState::default();
+                self.quality = QualityState::default();
                 self.tell(|worker| worker.forget());
             }
-            Action::Dismiss => self.run.error = None,
+            Action::Dismiss => (self.run.error, self.quality.error) = (None, None),
         }
     }
 
@@ -155,10 +167,13 @@ impl App {
         let started = Instant::now();
         loop {
             match self.worker.poll() {
+                Ok(Some(event)) if event.run == self.quality.id => self.quality.apply(event),
                 Ok(Some(event)) => self.run.apply(event),
                 Ok(None) => return,
                 Err(message) => {
-                    if self.run.phase.is_active() {
+                    if self.quality.phase.is_active() {
+                        self.quality.fail(message);
+                    } else if self.run.phase.is_active() {
                         self.run.fail(message);
                     }
                     return;
@@ -208,6 +223,8 @@ impl App {
             Some("Only a run under way can be forked; pause it to choose the moment")
         } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {
             Some("Only blocks of a pool can be shared; choose a lane paged:B")
+        } else if lane.is_some_and(|lane| lane.name.contains("+kivi")) {
+            Some("kivi keeps the newest tokens of each sequence exact, and there is room for one; choose another lane")
         } else if lane.is_some_and(|lane| lane.forks.iter().filter(|fork| fork.end.is_none()).count() >= MAX_FORKS) {
             Some("The lane has as many forks as its store has room for")
         } else {
@@ -221,7 +238,7 @@ impl App {
             return None;
         }
         let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
-        let buttons = panels::controls::Buttons::of(&self.run.phase, self.form.check().is_ok());
+        let buttons = panels::controls::Buttons::of(self.phase(), self.form.check().is_ok());
         if pressed(Key::Space) {
             buttons.for_space()
         } else if pressed(Key::ArrowRight) {
@@ -248,9 +265,9 @@ impl App {
 
     /// Draws the window.
     pub fn show(&mut self, ui: &mut Ui) {
-        Panel::top("status").show(ui, |ui| panels::status::show(ui, &self.run));
+        Panel::top("status").show(ui, |ui| panels::status::show(ui, &self.run, &self.quality));
         let mut action = None;
-        if let Some(error) = &self.run.error {
+        if let Some(error) = self.run.error.as_ref().or(self.quality.error.as_ref()) {
             Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error));
         }
         if let Some(replay) = &self.replay {
@@ -263,15 +280,12 @@ impl App {
             action = action.or(self.keys(ui.ctx()));
             let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
             Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
-                action = panels::controls::show(ui, &mut self.form, &self.run.phase).or(action);
+                let phase = self.phase().clone();
+                action = panels::controls::show(ui, &mut self.form, &phase).or(action);
             });
         }
         egui::CentralPanel::default().show(ui, |ui| {
-            if self.run.lanes.is_empty() {
-                panels::status::welcome(ui);
-            } else {
-                self.middle(ui);
-            }
+            self.middle(ui);
         });
         if let Some(action) = action {
             self.act(action);
@@ -285,6 +299,8 @@ impl App {
             }
         });
         match self.pane {
+            Pane::Quality => self.quality(ui),
+            _ if self.run.lanes.is_empty() => panels::status::welcome(ui),
             Pane::Cost => self.cost(ui),
             Pane::Attention => attention::show(ui, &self.run, &mut self.attention),
             Pane::Blocks => {
@@ -293,6 +309,14 @@ impl App {
                     self.fork();
                 }
             }
+        }
+    }
+
+    fn quality(&mut self, ui: &mut Ui) {
+        let refusal = self.check_quality().err();
+        let (form, view) = (&mut self.quality_form, &mut self.quality_view);
+        if panels::quality::show(ui, &self.quality, form, view, refusal.as_deref()) {
+            self.measure();
         }
     }
 
@@ -313,7 +337,7 @@ impl App {
     /// True when the window shows all that its options asked for.
     #[must_use]
     pub fn has_settled(&self) -> bool {
-        self.run.phase.is_over() || self.replay.is_some()
+        self.run.phase.is_over() || self.quality.phase.is_over() || self.replay.is_some()
     }
 }
 
@@ -330,14 +354,16 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, frame: &mut eframe::Frame) {
+        let is_busy = matches!(self.phase(), Phase::Running | Phase::Measuring);
         if let Some(times) = &mut self.frame_times {
-            times.push(frame.info().cpu_usage, self.run.phase == Phase::Running);
+            times.push(frame.info().cpu_usage, is_busy);
         }
         self.show(ui);
-        if self.has_settled()
-            && let Some(screenshot) = &mut self.screenshot
-        {
-            screenshot.frame(ui.ctx(), self.run.failure());
+        if self.has_settled() {
+            let failure = self.failure();
+            if let Some(screenshot) = &mut self.screenshot {
+                screenshot.frame(ui.ctx(), failure);
+            }
         }
     }
 }

@@ -26,7 +26,10 @@ use crate::{
     model::ModelSource,
 };
 
-use super::engine_thread::Engine;
+use super::{
+    engine_thread::Engine,
+    quality::{MeasureSettings, QualityReport},
+};
 
 /// A person presses few buttons; more than this many unread ones mean that the engine hangs.
 const COMMANDS: usize = 64;
@@ -71,6 +74,11 @@ pub(super) enum Command {
         pace: Pace,
         cancel: Arc<AtomicBool>,
     },
+    Measure {
+        run: u64,
+        settings: Box<MeasureSettings>,
+        cancel: Arc<AtomicBool>,
+    },
     Pace(Pace),
     Cancel,
     Forget,
@@ -109,6 +117,8 @@ pub enum What {
     /// The model is loaded and every lane's cache is built.
     Ready(Box<Facts>),
     Lane(LaneEvent),
+    /// The numbers of a measurement of quality so far: a few times a second, and before its end.
+    Quality(Box<QualityReport>),
     Running,
     Paused,
     Finished,
@@ -193,6 +203,16 @@ impl Worker {
         self.cancel.store(true, Ordering::Relaxed);
         self.cancel = Arc::default();
         self.send(Command::Start { run, settings: Box::new(settings), pace, cancel: self.cancel.clone() })
+    }
+
+    /// Ends the run under way, if any, and measures the quality of lanes.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn measure(&mut self, run: u64, settings: MeasureSettings) -> Result<(), String> {
+        self.cancel.store(true, Ordering::Relaxed);
+        self.cancel = Arc::default();
+        self.send(Command::Measure { run, settings: Box::new(settings), cancel: self.cancel.clone() })
     }
 
     /// Runs on, makes one round, or pauses after the round under way.

@@ -1,7 +1,11 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::cache::{Format, spec::parse_lanes};
+use crate::{
+    app::quality::QualityForm,
+    cache::{Format, spec::parse_lanes},
+    experiment::quality::QualitySettings,
+};
 
 /// Far more than any of these needs; only a hang reaches it.
 const WATCHDOG: Duration = Duration::from_mins(1);
@@ -196,4 +200,52 @@ fn a_step_after_a_watch_or_a_fork_is_a_whole_step() {
     assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Attention { .. }))));
     assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Forked { .. }))));
     assert!(!events.iter().any(|e| matches!(&e.what, What::Refused(_))));
+}
+
+fn measurement(stories: usize) -> MeasureSettings {
+    let settings = QualitySettings { prompt_tokens: 16, greedy_tokens: 4, batch: 1 };
+    MeasureSettings {
+        device: DeviceChoice::Cpu,
+        lanes: parse_lanes("contiguous,paged:16+int8").expect("lanes"),
+        numbers: vec![0, 1],
+        skips_none: false,
+        adds_exact: false,
+        quality: QualityForm { stories, tokens: 64, settings },
+    }
+}
+
+#[test]
+fn a_measurement_tells_its_numbers_now_and_then_and_at_its_end() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    let started = Instant::now();
+    worker.measure(4, measurement(3)).expect("idle");
+    let events = until(&worker, |e| e.what == What::Finished);
+    assert!(events.iter().all(|e| e.run == 4));
+    let reports: Vec<&QualityReport> = events
+        .iter()
+        .filter_map(|e| if let What::Quality(report) = &e.what { Some(&**report) } else { None })
+        .collect();
+    // However slow the machine is, no two come within a quarter of a second; the last one is told when it is over.
+    assert!(reports.len() as u128 <= started.elapsed().as_millis() / 250 + 1, "{} reports", reports.len());
+    let last = reports.last().expect("the last one");
+    assert_eq!((last.done_steps, last.story, last.stories), (last.all_steps, 3, 3));
+    assert!(last.lanes.iter().all(|lane| lane.kl.is_some() && lane.positions == 3 * 47));
+    assert_eq!(last.positions[1].len(), 47);
+}
+
+#[test]
+fn a_measurement_can_be_cancelled_and_gives_way_to_a_run() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.measure(1, measurement(32)).expect("idle");
+    until(&worker, |e| matches!(e.what, What::Quality(_)));
+    worker.cancel().expect("measuring");
+    let events = until(&worker, |e| matches!(e.what, What::Cancelled | What::Finished));
+    let [.., last, end] = &events[..] else { panic!("the numbers, and the end: {events:?}") };
+    assert!(matches!(&last.what, What::Quality(report) if report.done_steps < report.all_steps));
+    assert_eq!(end.what, What::Cancelled);
+
+    worker.measure(2, measurement(32)).expect("idle");
+    until(&worker, |e| e.run == 2 && e.what == What::Running);
+    worker.start(3, settings(2), Pace::Run).expect("measuring");
+    until(&worker, |e| e.run == 3 && e.what == What::Finished);
 }

@@ -77,6 +77,8 @@ struct Sequence {
     len: usize,
     table: Vec<BlockId>,
     live: LiveTokens,
+    /// How long it was when it last lost a token.
+    evicted_at: usize,
 }
 
 /// An open sequence as others may see it.
@@ -279,7 +281,7 @@ impl BlockTables {
                 };
                 match runs.last_mut() {
                     Some(last) if last.row + last.len == row && !matches!(self.policy, Policy::Paged(_)) => {
-                        last.len += len
+                        last.len += len;
                     }
                     _ => runs.push(RowRun { row, len }),
                 }
@@ -297,7 +299,9 @@ impl BlockTables {
         let (block_len, mut given_back) = (self.block_len, 0);
         let sequence = self.get_mut(seq)?;
         for position in positions {
-            sequence.live.evict(*position);
+            if sequence.live.evict(*position) {
+                sequence.evicted_at = sequence.len;
+            }
         }
         let Policy::Paged(pool) = &mut self.policy else { return Ok(0) };
         let Some(sequence) = &mut self.sequences[seq.slot as usize].0 else { return Ok(0) };
@@ -336,7 +340,7 @@ impl BlockTables {
             Policy::Concat { .. } => Vec::new(),
         };
         let (sequence, generation) = &mut self.sequences[slot];
-        *sequence = Some(Sequence { len: 0, table, live: LiveTokens::default() });
+        *sequence = Some(Sequence { len: 0, table, live: LiveTokens::default(), evicted_at: 0 });
         #[expect(clippy::cast_possible_truncation, reason = "`new` checked that slots fit u32")]
         Ok(SeqId { tables: self.id, slot: slot as u32, generation: *generation })
     }
@@ -348,7 +352,8 @@ impl BlockTables {
     /// [`CacheError::TooManySequences`], [`CacheError::CacheFull`] (`concat`),
     /// [`CacheError::UnknownSequence`]
     pub fn fork(&mut self, seq: SeqId) -> Result<(SeqId, Vec<BlockCopy>), CacheError> {
-        let (parent_len, live) = (self.len(seq)?, self.live(seq)?.clone());
+        let Sequence { len: parent_len, live, evicted_at, .. } = self.get(seq)?;
+        let (parent_len, live, evicted_at) = (*parent_len, live.clone(), *evicted_at);
         if let Policy::Concat { max_rows } = self.policy {
             self.check_rows(max_rows, live.count())?;
         }
@@ -379,7 +384,7 @@ impl BlockTables {
             Policy::Concat { .. } => {}
         }
         let sequence = self.get_mut(child)?;
-        (sequence.len, sequence.live) = (parent_len, live);
+        (sequence.len, sequence.live, sequence.evicted_at) = (parent_len, live, evicted_at);
         Ok((child, copies))
     }
 
@@ -407,20 +412,36 @@ impl BlockTables {
         Ok(())
     }
 
+    /// Whether a sequence can be what it was when it had `len` tokens.
+    ///
+    /// # Errors
+    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::Evicted`] when a token that the sequence still had then is
+    /// gone, [`CacheError::UnknownSequence`]
+    pub fn can_truncate(&self, seq: SeqId, len: usize) -> Result<(), CacheError> {
+        let Sequence { len: current, live, evicted_at, .. } = self.get(seq)?;
+        if len > *current {
+            return Err(CacheError::TruncateGrows { len, current: *current });
+        }
+        if len < *evicted_at && !live.gaps(len).is_empty() {
+            return Err(CacheError::Evicted { len, nearest_len: *evicted_at });
+        }
+        Ok(())
+    }
+
+    /// The shortest length, but for those without a gap, to which a sequence can go back.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn evicted_at(&self, seq: SeqId) -> Result<usize, CacheError> {
+        self.get(seq).map(|s| s.evicted_at)
+    }
+
     /// Forgets the tokens from `len` on.
     ///
     /// # Errors
-    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::Evicted`] when a token before `len` is gone, which the
-    /// sequence still had when it was that long, [`CacheError::UnknownSequence`]
+    /// Those of [`Self::can_truncate`].
     pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
-        let current = self.len(seq)?;
-        if len > current {
-            return Err(CacheError::TruncateGrows { len, current });
-        }
-        let gone = self.live(seq)?.gaps(len).first().copied();
-        if let Some(gone) = gone.filter(|_| len < current) {
-            return Err(CacheError::Evicted { len, position: gone.start });
-        }
+        self.can_truncate(seq, len)?;
         let keep = len.div_ceil(self.block_len);
         if let Policy::Paged(pool) = &mut self.policy
             && let Some(sequence) = &mut self.sequences[seq.slot as usize].0
@@ -434,6 +455,9 @@ impl BlockTables {
         let sequence = self.get_mut(seq)?;
         sequence.len = len;
         sequence.live.truncate(len);
+        if sequence.live.gaps(len).is_empty() {
+            sequence.evicted_at = 0;
+        }
         Ok(())
     }
 

@@ -92,7 +92,9 @@ impl KvStore {
         }
         if self.spec.rotate {
             // The rotation is its own inverse.
-            [&mut k, &mut v].into_iter().for_each(|rows| rotate(rows, self.shape.heads.head_dim));
+            for rows in [&mut k, &mut v] {
+                rotate(rows, self.shape.heads.head_dim);
+            }
         }
         Ok((k, v))
     }

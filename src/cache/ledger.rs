@@ -40,6 +40,8 @@ struct RowCount {
     dead: usize,
     /// Live and not quantized yet.
     exact: usize,
+    /// Not quantized yet, and evicted.
+    exact_dead: usize,
 }
 
 impl KvStore {
@@ -60,7 +62,7 @@ impl KvStore {
             reserved_bytes: bytes_of(&self.pool) + grown_bytes + ring_bytes,
             held_bytes: grown_bytes + held_blocks + held_ring_bytes,
             used_bytes: count.live as u64 * self.token_bytes() + count.exact as u64 * self.exact_token_bytes(),
-            dead_bytes: count.dead as u64 * self.token_bytes(),
+            dead_bytes: count.dead as u64 * self.token_bytes() + count.exact_dead as u64 * self.exact_token_bytes(),
             live_tokens,
             evicted_tokens: all_tokens - live_tokens,
             copied_bytes: self.copied_bytes,
@@ -91,7 +93,9 @@ impl KvStore {
         let mut shared = BTreeMap::<u32, Vec<(bool, bool)>>::new();
         for (_, OpenSequence { len, table, live }) in self.tables.open_sequences() {
             let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
-            count.exact += live.count_in(Positions { start: sealed, end: len });
+            let exact = live.count_in(Positions { start: sealed, end: len });
+            count.exact += exact;
+            count.exact_dead += len - sealed - exact;
             if self.spec.layout == Layout::Concat {
                 count.live += live.count();
                 continue;

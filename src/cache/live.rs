@@ -40,6 +40,7 @@ pub struct LiveTokens(Vec<Positions>);
 
 impl LiveTokens {
     /// The ranges, oldest first.
+    #[must_use]
     pub fn ranges(&self) -> impl DoubleEndedIterator<Item = Positions> + Clone + '_ {
         self.0.iter().copied()
     }
@@ -112,9 +113,13 @@ impl LiveTokens {
     pub fn gaps(&self, len: usize) -> Vec<Positions> {
         let ends = std::iter::once(0).chain(self.0.iter().map(|range| range.end));
         let starts = self.0.iter().map(|range| range.start).chain([len]);
-        ends.zip(starts).map(|(start, end)| Positions { start, end }).filter(|gap| gap.start < gap.end).collect()
+        let all = Positions { start: 0, end: len };
+        let gaps = ends.zip(starts).map(|(start, end)| Positions { start, end: end.min(len) }.and(all));
+        gaps.filter(|gap| !gap.is_empty()).collect()
     }
 
+    /// Bytes of the list itself.
+    #[must_use]
     pub fn metadata_bytes(&self) -> u64 {
         vec_bytes(&self.0)
     }
@@ -171,10 +176,13 @@ mod tests {
                 let gone: Vec<usize> = live.gaps(flags.len()).iter().flat_map(|gap| gap.start..gap.end).collect();
                 prop_assert_eq!(gone.len() + listed.len(), flags.len());
                 prop_assert!(gone.iter().all(|position| !flags[*position]));
-                for position in 0..flags.len() {
-                    prop_assert_eq!(live.contains(position), flags[position]);
+                for (position, is_live) in flags.iter().enumerate() {
+                    prop_assert_eq!(live.contains(position), *is_live);
                     prop_assert_eq!(live.rank(position), expected.iter().filter(|i| **i < position).count());
                 }
+                let some_len = flags.len() / 2;
+                let gone = live.gaps(some_len).iter().flat_map(|gap| gap.start..gap.end).collect::<Vec<_>>();
+                prop_assert_eq!(gone, (0..some_len).filter(|i| !flags[*i]).collect::<Vec<_>>());
                 let some = Positions { start: flags.len() / 3, end: flags.len() * 2 / 3 };
                 let inside = expected.iter().filter(|i| (some.start..some.end).contains(*i)).count();
                 prop_assert_eq!(live.count_in(some), inside);

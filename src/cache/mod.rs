@@ -3,12 +3,14 @@
 //! In reading order: [`spec`] is what a person may ask for; [`pool`] and [`blocks`] decide which block
 //! holds which token, [`retention`] which tokens stay ([`live`]), [`residual`] which are still exact, all in plain integers;
 //! [`store`] puts bytes behind them; [`step`] is a forward pass over them;
-//! [`uncached`] is the same attention with nothing kept.
+//! [`uncached`] is the same attention with nothing kept. [`capacity`] and [`lengths`] say how many users fit, without a store.
 
 pub mod blocks;
+pub mod capacity;
 pub mod host;
 mod inspect;
 mod ledger;
+pub mod lengths;
 pub mod live;
 pub mod picture;
 mod planes;
@@ -21,8 +23,10 @@ pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use capacity::LaneBytes;
 pub use inspect::TokenPicture;
 pub use ledger::Footprint;
+pub use lengths::Lengths;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;
@@ -83,17 +87,24 @@ pub enum CacheError {
     #[error("cannot truncate to {len} tokens: the sequence has {current}")]
     TruncateGrows { len: usize, current: usize },
     #[error(
-        "cannot truncate to {len} tokens: the sequence evicted token {position} since it was that long; nothing was changed"
+        "cannot truncate to {len} tokens: the sequence has evicted tokens since it was that long; the shortest length to go back to \
+         is {nearest_len}; nothing was changed"
     )]
-    Evicted { len: usize, position: usize },
+    Evicted { len: usize, nearest_len: usize },
     #[error(
-        "cannot truncate to {len} tokens: since then a group of tokens was sealed, which cannot be undone; the shortest          length to go back to is {nearest_len}; nothing was changed"
+        "cannot truncate to {len} tokens: since then a group of tokens was sealed, which cannot be undone; the shortest length to \
+         go back to is {nearest_len}; nothing was changed"
     )]
     Sealed { len: usize, nearest_len: usize },
     #[error(
-        "cannot truncate to {len} tokens: h2o has already counted the attention of those after it; nothing was changed. Fork a          sequence before tokens that may be taken back"
+        "cannot truncate to {len} tokens: h2o has already counted the attention of those after it; nothing was changed. Fork a \
+         sequence before tokens that may be taken back"
     )]
     Scored { len: usize },
+    #[error("the model has {n_layer} layers, and there is no layer {layer}")]
+    NoLayer { layer: usize, n_layer: usize },
+    #[error(transparent)]
+    Spec(#[from] spec::SpecError),
     #[error("{tensor} of layer {layer} is infinite or no number in token {token} of the step; nothing was changed")]
     NotFinite { tensor: &'static str, layer: usize, token: usize },
     #[error("`{0}` needs levels that were found on a text; none were given")]

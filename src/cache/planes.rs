@@ -50,18 +50,26 @@ impl TokenRows {
         Self { keys, values, shape: RowShape { n_kv_head: heads.n_kv_head, head_dim: heads.head_dim } }
     }
 
+    /// What one token takes in each plane of a layer: codes and scales of its key, codes and scales of its value.
+    #[must_use]
+    pub fn of_planes(self) -> [usize; 4] {
+        let of = |codec: Codec| [codec.code_bytes(self.shape), codec.scale_bytes(self.shape)];
+        let ([k, k_scales], [v, v_scales]) = (of(self.keys), of(self.values));
+        [k, k_scales, v, v_scales]
+    }
+
     /// Key and value of one token in one layer, scales included.
     #[must_use]
     pub fn bytes(self) -> usize {
-        [self.keys, self.values].map(|codec| codec.code_bytes(self.shape) + codec.scale_bytes(self.shape)).iter().sum()
+        self.of_planes().iter().sum()
     }
 
-    /// What planes of `n_rows` tokens take in one layer: each plane ends with a whole line.
+    /// What planes of `n_rows` tokens take in one layer: each plane ends with a whole line. `None` if that is too large.
     #[must_use]
-    pub fn plane_bytes(self, n_rows: usize) -> usize {
-        let lines = |bytes: usize| (n_rows * bytes).div_ceil(size_of::<Line>()) * size_of::<Line>();
-        let of = |codec: Codec| lines(codec.code_bytes(self.shape)) + lines(codec.scale_bytes(self.shape));
-        of(self.keys) + of(self.values)
+    pub fn plane_bytes(self, n_rows: usize) -> Option<usize> {
+        let line = size_of::<Line>();
+        let lines = |bytes: usize| n_rows.checked_mul(bytes)?.checked_next_multiple_of(line);
+        self.of_planes().into_iter().try_fold(0_usize, |sum, bytes| sum.checked_add(lines(bytes)?))
     }
 }
 

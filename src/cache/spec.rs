@@ -6,7 +6,7 @@
 //! part      = format | retention | "rot"                             each axis at most once, any order
 //! format    = "f32" | "f16" | "bf16" | "f8" | "int8" | "q8_0" | "q4_0" | "int4"
 //!           | "kivi" ":" BITS [ "/" R ] | "kvq" ":" BITS
-//! retention = "all" | "window" ":" SINKS "/" RECENT | "h2o" ":" HEAVY "/" RECENT
+//! retention = "all" | "window" ":" SINKS "/" RECENT | ( "h2o" | "h2o-mean" ) ":" HEAVY "/" RECENT
 //! lanes     = lane { "," lane }
 //! ```
 //!
@@ -69,8 +69,20 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retention {
     All,
-    Window { sinks: usize, recent: usize },
-    H2o { heavy: usize, recent: usize },
+    Window {
+        sinks: usize,
+        recent: usize,
+    },
+    /// The tokens that got most attention so far, and the newest.
+    H2o {
+        heavy: usize,
+        recent: usize,
+    },
+    /// The same, by the attention that a token got from each query since.
+    H2oMean {
+        heavy: usize,
+        recent: usize,
+    },
 }
 
 /// Block length of `paged` when none is given (vLLM's default).
@@ -80,7 +92,12 @@ pub const DEFAULT_KIVI_RESIDUAL: usize = 32;
 /// Formats that quantize along tokens do so in groups of this many.
 pub const TOKEN_GROUP: usize = 32;
 /// No number in a specification may exceed this; it keeps every later product inside `usize`.
-const MAX_NUMBER: usize = 1 << 24;
+pub const MAX_NUMBER: usize = 1 << 24;
+
+const KIVI_BITS: [u8; 3] = [2, 4, 8];
+const KIVI_REASON: &str = "kivi takes 2, 4 or 8 bits";
+const KVQ_BITS: [u8; 3] = [2, 3, 4];
+const KVQ_REASON: &str = "kvq takes 2, 3 or 4 bits";
 
 /// Why a specification was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,7 +108,7 @@ pub enum SpecError {
     UnknownLayout(String),
     #[error(
         "unknown part `{0}`; parts are f32, f16, bf16, f8, int8, q8_0, q4_0, int4, kivi:BITS[/R], kvq:BITS, \
-         rot, all, window:SINKS/RECENT, h2o:HEAVY/RECENT"
+         rot, all, window:SINKS/RECENT, h2o:HEAVY/RECENT, h2o-mean:HEAVY/RECENT"
     )]
     UnknownPart(String),
     #[error("`{part}`: {reason}")]
@@ -122,8 +139,38 @@ impl CacheSpec {
         Self { layout, format: Format::F32, rotate: false, retention: Retention::All }
     }
 
-    /// What can never mean anything, whatever the model.
-    fn check_meaning(&self) -> Result<(), SpecError> {
+    /// What can never mean anything, whatever the model. The parser refuses it, and so does the store, since a specification can be
+    /// put together by hand.
+    pub(super) fn check_meaning(&self) -> Result<(), SpecError> {
+        let bad = |part: String, reason| Err(SpecError::BadNumber { part, reason });
+        let numbers = match (self.format, self.retention) {
+            (Format::Kivi { residual, .. }, _) if residual > MAX_NUMBER => [residual, 0],
+            (_, Retention::All) => [0, 0],
+            (
+                _,
+                Retention::Window { sinks: first, recent }
+                | Retention::H2o { heavy: first, recent }
+                | Retention::H2oMean { heavy: first, recent },
+            ) => [first, recent],
+        };
+        if numbers.into_iter().any(|number| number > MAX_NUMBER) {
+            return bad(self.to_string(), "the number is too large");
+        }
+        if self.retention != Retention::All && numbers[1] == 0 {
+            return bad(self.retention.to_string(), "at least 1 recent token must stay");
+        }
+        match self.format {
+            Format::Kivi { bits, .. } if !KIVI_BITS.contains(&bits) => {
+                return bad(self.format.to_string(), KIVI_REASON);
+            }
+            Format::Kvq { bits } if !KVQ_BITS.contains(&bits) => return bad(self.format.to_string(), KVQ_REASON),
+            _ => {}
+        }
+        if let Layout::Paged { block_len } = self.layout
+            && !(1..=MAX_NUMBER).contains(&block_len)
+        {
+            return bad(self.layout.to_string(), "a block holds at least 1 token, and not more than a number can say");
+        }
         let groups_tokens = matches!(self.format, Format::Kivi { .. });
         match self.layout {
             Layout::Concat if groups_tokens => Err(SpecError::Meaningless(format!(
@@ -161,10 +208,10 @@ fn pair(part: &str, text: &str) -> Result<(usize, usize), SpecError> {
     Ok((number(part, a)?, number(part, b)?))
 }
 
-fn bits(part: &str, text: &str, allowed: &[usize], reason: &'static str) -> Result<u8, SpecError> {
+fn bits(part: &str, text: &str, allowed: &[u8], reason: &'static str) -> Result<u8, SpecError> {
     let bits = number(part, text)?;
     match u8::try_from(bits) {
-        Ok(b) if allowed.contains(&bits) => Ok(b),
+        Ok(b) if allowed.contains(&b) => Ok(b),
         _ => Err(SpecError::BadNumber { part: part.into(), reason }),
     }
 }
@@ -200,9 +247,9 @@ fn parse_format(text: &str) -> Result<Option<Format>, SpecError> {
                 Some((width, residual)) => (width, number(text, residual)?),
                 None => (rest, DEFAULT_KIVI_RESIDUAL),
             };
-            Format::Kivi { bits: bits(text, width, &[2, 4, 8], "kivi takes 2, 4 or 8 bits")?, residual }
+            Format::Kivi { bits: bits(text, width, &KIVI_BITS, KIVI_REASON)?, residual }
         }
-        Some(("kvq", width)) => Format::Kvq { bits: bits(text, width, &[2, 3, 4], "kvq takes 2, 3 or 4 bits")? },
+        Some(("kvq", width)) => Format::Kvq { bits: bits(text, width, &KVQ_BITS, KVQ_REASON)? },
         Some(_) => return Ok(None),
     }))
 }
@@ -218,12 +265,18 @@ fn parse_retention(text: &str) -> Result<Option<Retention>, SpecError> {
             let (heavy, recent) = pair(text, rest)?;
             Retention::H2o { heavy, recent }
         }
+        Some(("h2o-mean", rest)) => {
+            let (heavy, recent) = pair(text, rest)?;
+            Retention::H2oMean { heavy, recent }
+        }
         _ => return Ok(None),
     }))
     .and_then(|retention| match retention {
-        Some(Retention::Window { recent: 0, .. } | Retention::H2o { recent: 0, .. }) => {
-            Err(SpecError::BadNumber { part: text.into(), reason: "at least 1 recent token must stay" })
-        }
+        Some(
+            Retention::Window { recent: 0, .. }
+            | Retention::H2o { recent: 0, .. }
+            | Retention::H2oMean { recent: 0, .. },
+        ) => Err(SpecError::BadNumber { part: text.into(), reason: "at least 1 recent token must stay" }),
         other => Ok(other),
     })
 }
@@ -345,6 +398,7 @@ impl fmt::Display for Retention {
             Self::All => f.write_str("all"),
             Self::Window { sinks, recent } => write!(f, "window:{sinks}/{recent}"),
             Self::H2o { heavy, recent } => write!(f, "h2o:{heavy}/{recent}"),
+            Self::H2oMean { heavy, recent } => write!(f, "h2o-mean:{heavy}/{recent}"),
         }
     }
 }

@@ -32,6 +32,7 @@ fn any_retention() -> impl Strategy<Value = Retention> {
         Just(Retention::All),
         (0_usize..9, 1_usize..999).prop_map(|(sinks, recent)| Retention::Window { sinks, recent }),
         (0_usize..9, 1_usize..999).prop_map(|(heavy, recent)| Retention::H2o { heavy, recent }),
+        (0_usize..9, 1_usize..999).prop_map(|(heavy, recent)| Retention::H2oMean { heavy, recent }),
     ]
 }
 

@@ -11,10 +11,10 @@ use crate::kernels::{
 };
 
 use super::{
-    CacheError, KvAccess, KvStore, Probe, Span,
+    CacheError, KvAccess, KvShape, KvStore, Probe, Span,
     blocks::{Reservation, RowRun},
     host::HostRows,
-    live::Positions,
+    live::{LiveTokens, Positions},
     planes::LayerPlanes,
 };
 
@@ -49,14 +49,17 @@ impl<'a> Step<'a> {
             // A group that is sealed in the middle of a step makes room in the ring for the step's own tokens.
             if let Some(ring) = ring.filter(|_| span.past > 0 && parts.len() > 1) {
                 let rows = store.ring_rows();
+                saved.reserve_exact(ring.len());
                 saved.extend(ring.iter().map(|layer| layer.with(&[RowRun { row: 0, len: rows }], rows)));
+                store.copied_bytes += rows as u64 * store.exact_token_bytes();
             }
         }
         Self { store, reservation, committed: false, copied_bytes_before, parts, scores, rings }
     }
 
     /// The new tokens are now part of their sequences, and groups of tokens that are old enough are sealed. Nothing is evicted before
-    /// the `end_of_prompt`, so that a prompt attends to all of itself, in chunks or not; every decoded token is the end of one.
+    /// the `end_of_prompt`, so that a prompt attends to all of itself, in chunks or not; every decoded token is the end of one. It is said
+    /// for all sequences of the step.
     pub fn commit(mut self, end_of_prompt: bool) {
         self.committed = true;
         self.store.tables.commit(&self.reservation);
@@ -109,9 +112,9 @@ impl<'a> Step<'a> {
     ) -> Result<(), CacheError> {
         let store = &mut *self.store;
         let slot = store.tables.slot(span.seq)?;
-        if let Some(layers) = store.grown.get_mut(slot) {
-            let old = store.tables.live(span.seq)?.count() + part.start - span.past;
-            let n_rows = old + part.len();
+        if let Some(layers) = store.grown.get_mut(slot).filter(|_| part.start == span.past) {
+            let old = store.tables.live(span.seq)?.count();
+            let n_rows = old + span.new;
             layers[layer] = layers[layer].with(&[RowRun { row: 0, len: old }], n_rows);
             store.copied_bytes += (n_rows * store.rows.bytes()) as u64;
         }
@@ -166,7 +169,11 @@ impl KvAccess for Step<'_> {
         v: &Tensor,
         mut probe: Option<&mut Probe>,
     ) -> Result<Tensor, CacheError> {
-        let (heads, n_new, rotated) = (self.store.shape.heads, self.n_new(), self.store.spec.rotate);
+        let KvShape { n_layer, heads, .. } = self.store.shape;
+        if layer >= n_layer {
+            return Err(CacheError::NoLayer { layer, n_layer });
+        }
+        let (n_new, rotated) = (self.n_new(), self.store.spec.rotate);
         let HeadShape { n_head, n_kv_head, head_dim } = heads;
         let out_shape = [n_new, n_head, head_dim];
         let (q_rows, k_rows, v_rows) = (
@@ -266,7 +273,7 @@ impl Drop for Step<'_> {
         for (span, saved) in self.reservation.spans.iter().zip(&mut self.rings) {
             let Ok(slot) = store.tables.slot(span.seq) else { continue };
             // A concat buffer that already grew goes back to what the sequence holds.
-            let len = store.tables.live(span.seq).map_or(0, |live| live.count());
+            let len = store.tables.live(span.seq).map_or(0, LiveTokens::count);
             for planes in store.grown.get_mut(slot).into_iter().flatten() {
                 *planes = planes.with(&[RowRun { row: 0, len }], len);
             }

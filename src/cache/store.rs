@@ -16,6 +16,7 @@ use crate::kernels::{
 use super::{
     CacheError, CacheSpec, Format, Layout, Span, Step,
     blocks::{BlockTables, Limits, RowRun, SeqId, block_len},
+    capacity::LaneBytes,
     live::Positions,
     planes::{LayerLevels, LayerPlanes, TokenRows},
     residual::Residual,
@@ -104,10 +105,10 @@ pub struct KvStore {
     pub(super) pool: Vec<LayerPlanes>,
     /// The buffers of each sequence slot, one per layer; for `concat` only.
     pub(super) grown: Vec<Vec<LayerPlanes>>,
-    /// Formats that quantize groups of tokens keep the newest exact, in the ring of their sequence slot, one per layer.
+    /// Formats that quantize groups of tokens keep the newest exact, in the ring of their sequence, one per layer.
     pub(super) residual: Option<Residual>,
     pub(super) rings: Vec<Vec<LayerPlanes>>,
-    /// The attention that each token of a sequence slot got so far; for policies that ask for it.
+    /// The attention that each token of a sequence got so far; for policies that ask for it.
     pub(super) scores: Vec<Vec<f64>>,
     pub(super) copied_bytes: u64,
 }
@@ -143,26 +144,22 @@ impl KvStore {
             layers.extend((0..n_layer).map(|layer| LayerPlanes::new(rows, levels(layer), n_rows)));
             layers
         };
-        let slots = |wanted: bool, rows: TokenRows, n_rows: usize| -> Vec<Vec<LayerPlanes>> {
-            let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
-            slots.extend((0..slots.capacity()).map(|_| layers(rows, n_rows)));
-            slots
-        };
         let is_concat = spec.layout == Layout::Concat;
         let pool = if is_concat { vec![] } else { layers(rows, tables.n_blocks() * tables.block_len()) };
-        let exact = TokenRows::of(Format::F32, shape.heads);
-        let mut scores = Vec::with_capacity(if spec.retention.needs_scores() { n_sequences } else { 0 });
-        scores.extend((0..scores.capacity()).map(|_| Vec::with_capacity(shape.max_seq_len)));
+        let mut grown = slots(is_concat, n_sequences);
+        for slot in &mut grown {
+            *slot = layers(rows, 0);
+        }
         Ok(Self {
             spec,
             shape,
             rows,
-            grown: slots(is_concat, rows, 0),
-            rings: slots(residual.is_some(), exact, ring_rows(residual, shape)),
+            grown,
+            rings: slots(residual.is_some(), n_sequences),
+            scores: slots(spec.retention.needs_scores(), n_sequences),
             tables,
             pool,
             residual,
-            scores,
             copied_bytes: 0,
         })
     }
@@ -191,8 +188,15 @@ impl KvStore {
     /// [`CacheError::TooManySequences`]
     pub fn open(&mut self) -> Result<SeqId, CacheError> {
         let seq = self.tables.open()?;
-        if let Some(scores) = self.scores.get_mut(self.tables.slot(seq)?) {
-            scores.clear();
+        let slot = self.tables.slot(seq)?;
+        if let Some(scores) = self.scores.get_mut(slot) {
+            *scores = Vec::with_capacity(self.shape.max_seq_len);
+        }
+        let (n_layer, rows) = (self.shape.n_layer, self.ring_rows());
+        if let Some(ring) = self.rings.get_mut(slot) {
+            let exact = TokenRows::of(Format::F32, self.shape.heads);
+            ring.reserve_exact(n_layer);
+            ring.extend((0..n_layer).map(|_| LayerPlanes::new(exact, None, rows)));
         }
         Ok(seq)
     }
@@ -205,6 +209,7 @@ impl KvStore {
     pub fn fork(&mut self, seq: SeqId) -> Result<SeqId, CacheError> {
         let parent = self.tables.slot(seq)?;
         let (child, copies) = self.tables.fork(seq)?;
+        // Its ring and its scores come from the parent below.
         let (block_len, slot, len) = (self.tables.block_len(), self.tables.slot(child)?, self.tables.len(child)?);
         let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
         for planes in &mut self.pool {
@@ -224,11 +229,12 @@ impl KvStore {
         if let Some(ring) = self.rings.get(parent) {
             let all = RowRun { row: 0, len: self.ring_rows() };
             self.rings[slot] = ring.iter().map(|layer| layer.with(&[all], all.len)).collect();
-            self.copied_bytes += (len - sealed) as u64 * self.exact_token_bytes();
+            self.copied_bytes += all.len as u64 * self.exact_token_bytes();
         }
-        if let Some(scores) = self.scores.get(parent).cloned() {
-            self.scores[slot].clear();
-            self.scores[slot].extend(scores);
+        if let Some(scores) = self.scores.get(parent) {
+            let mut copy = Vec::with_capacity(self.shape.max_seq_len);
+            copy.extend_from_slice(scores);
+            self.scores[slot] = copy;
         }
         Ok(child)
     }
@@ -242,6 +248,12 @@ impl KvStore {
         self.tables.close(seq)?;
         for planes in self.grown.get_mut(slot).into_iter().flatten() {
             *planes = planes.with(&[], 0);
+        }
+        if let Some(ring) = self.rings.get_mut(slot) {
+            *ring = vec![];
+        }
+        if let Some(scores) = self.scores.get_mut(slot) {
+            *scores = vec![];
         }
         Ok(())
     }
@@ -270,12 +282,20 @@ impl KvStore {
     pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
         let (slot, current) = (self.tables.slot(seq)?, self.tables.len(seq)?);
         if len > 0 && len < current {
-            let sealed = self.residual.map(|residual| (residual, residual.sealed(current)));
-            if let Some((residual, sealed)) = sealed.filter(|(residual, sealed)| residual.sealed(len) != *sealed) {
-                return Err(CacheError::Sealed { len, nearest_len: sealed + residual.tokens });
-            }
             if self.spec.retention.needs_scores() {
                 return Err(CacheError::Scored { len });
+            }
+            let sealed = self.residual.map_or(0, |residual| match residual.sealed(current) {
+                0 => 0,
+                sealed => sealed + residual.tokens,
+            });
+            let nearest_len = sealed.max(self.tables.evicted_at(seq)?);
+            if let Err(error) = self.tables.can_truncate(seq, len) {
+                let is_evicted = matches!(error, CacheError::Evicted { .. });
+                return Err(if is_evicted { CacheError::Evicted { len, nearest_len } } else { error });
+            }
+            if len < sealed {
+                return Err(CacheError::Sealed { len, nearest_len });
             }
         }
         self.tables.truncate(seq, len)?;
@@ -283,6 +303,7 @@ impl KvStore {
             let rows = self.tables.live(seq)?.count();
             for planes in layers {
                 *planes = planes.with(&[RowRun { row: 0, len: rows }], rows);
+                self.copied_bytes += (rows * self.rows.bytes()) as u64;
             }
         }
         if let Some(scores) = self.scores.get_mut(slot) {
@@ -373,9 +394,26 @@ impl KvStore {
     }
 }
 
+/// Something for each sequence, once it is open; nothing where it is not wanted.
+fn slots<T>(wanted: bool, n_sequences: usize) -> Vec<Vec<T>> {
+    let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
+    slots.resize_with(slots.capacity(), Vec::new);
+    slots
+}
+
 /// Rows of a ring: no sequence has more tokens than the context.
 fn ring_rows(residual: Option<Residual>, shape: KvShape) -> usize {
     residual.map_or(0, |residual| residual.ring_len().min(shape.max_seq_len))
+}
+
+/// Bytes of the rings of all sequences; `None` if that is too large.
+fn ring_bytes(residual: Option<Residual>, shape: KvShape, max_sequences: usize) -> Option<usize> {
+    let exact = TokenRows::of(Format::F32, shape.heads);
+    product(&[exact.plane_bytes(ring_rows(residual, shape))?, shape.n_layer, max_sequences])
+}
+
+fn product(factors: &[usize]) -> Option<usize> {
+    factors.iter().try_fold(1_usize, |product, n| product.checked_mul(*n))
 }
 
 /// What a store will be.
@@ -389,6 +427,7 @@ struct Plan {
 
 /// Checks everything a store depends on.
 fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, CacheError> {
+    spec.check_meaning()?;
     let HeadShape { n_head, n_kv_head, head_dim } = shape.heads;
     if n_kv_head == 0 || n_head % n_kv_head != 0 {
         return Err(CacheError::Shape(format!("{n_head} query heads cannot share {n_kv_head} key heads")));
@@ -411,20 +450,42 @@ fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Result<Plan, Ca
         Format::Kivi { residual, .. } => Some(Residual { tokens: residual }),
         _ => None,
     };
-    let product = |factors: &[usize]| factors.iter().try_fold(1_usize, |product, n| product.checked_mul(*n));
-    let exact = TokenRows::of(Format::F32, shape.heads);
-    let ring_bytes = product(&[shape.n_layer, exact.bytes(), ring_rows(residual, shape), config.max_sequences]);
+    let ring_bytes = ring_bytes(residual, shape, config.max_sequences);
     let block_bytes = product(&[shape.n_layer, block_len(spec.layout), rows.bytes()]);
     let (Some(ring_bytes), Some(block_bytes)) = (ring_bytes, block_bytes) else { return Err(CacheError::TooLarge) };
     let max_blocks = config.memory_limit_bytes.map(|limit| {
         usize::try_from(limit.saturating_sub(ring_bytes as u64) / block_bytes as u64).unwrap_or(usize::MAX)
     });
+    // Before the tables are built, which take memory themselves.
+    let all_blocks = product(&[shape.max_seq_len.div_ceil(block_len(spec.layout)), config.max_sequences]);
+    let most_blocks = all_blocks.map(|all| max_blocks.map_or(all, |limit| limit.min(all)));
+    let bytes = most_blocks.and_then(|blocks| product(&[blocks, block_bytes])?.checked_add(ring_bytes));
+    let bytes = bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or(CacheError::TooLarge)? as u64;
     let limits = Limits { max_sequences: config.max_sequences, max_seq_len: shape.max_seq_len, max_blocks };
     let tables = BlockTables::new(spec.layout, limits)?;
-    let bytes = tables.most_blocks().checked_mul(block_bytes).and_then(|bytes| bytes.checked_add(ring_bytes));
-    let bytes = bytes.filter(|bytes| isize::try_from(*bytes).is_ok()).ok_or(CacheError::TooLarge)? as u64;
     Ok(Plan { tables, rows, residual, bytes })
 }
 
 /// More heads, channels or layers than any model has.
 const MOST: usize = 1 << 20;
+
+impl LaneBytes {
+    /// The few numbers by which [`super::capacity`] plans stores of `spec`. Of the context of `shape` it matters only that no ring of
+    /// exact tokens is longer.
+    ///
+    /// # Errors
+    /// As [`KvStore::new`].
+    pub fn of(spec: CacheSpec, shape: KvShape) -> Result<Self, CacheError> {
+        let one_block = KvShape { max_seq_len: 1, ..shape };
+        let Plan { tables, rows, residual, .. } = plan(spec, one_block, StoreConfig::default())?;
+        let ring_bytes = ring_bytes(residual, shape, 1).ok_or(CacheError::TooLarge)?;
+        Ok(Self {
+            layout: spec.layout,
+            retention: spec.retention,
+            n_layer: shape.n_layer as u64,
+            block_len: tables.block_len() as u64,
+            plane_bytes: rows.of_planes().map(|bytes| bytes as u64),
+            sequence_bytes: ring_bytes as u64,
+        })
+    }
+}

@@ -19,15 +19,18 @@ use crate::{
 
 use super::{
     CANCEL, CANCELLED,
-    options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, experiment},
+    options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs, experiment},
     unless_closed,
 };
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   kvlab generate --prompt \"Once upon a time there were three friends\" --temperature 0.7 --top-p 0.95
-  kvlab generate --model DIR --ids 3,17,5 --lane paged:16 --tokens 40 --json --logits logits.safetensors")]
+  kvlab generate --lane paged:32+kivi:2+window:4/60 --tokens 200
+  kvlab generate --model DIR --ids 3,17,5 --lane paged:16 --tokens 40 --json --logits logits.safetensors";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{EXAMPLES}\n{LANE_GRAMMAR}"))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,

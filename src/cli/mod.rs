@@ -7,7 +7,9 @@ mod doctor;
 mod generate;
 mod models;
 mod options;
+mod plan;
 mod progress;
+mod quality;
 mod run;
 mod show;
 #[cfg(feature = "app")]
@@ -39,7 +41,9 @@ Examples:
   kvlab run --model shape:gpt2 --tokens 512 --lanes none,concat,contiguous,paged:16 --out gpt2
   kvlab generate --prompt \"Once upon a time\" --tokens 100
   kvlab generate --model gpt2 --prompt \"The cat\"  GPT-2 as published, downloaded once
+  kvlab quality --out quality1                  what each lane loses: divergence, recall, bytes per token
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
+  kvlab plan --model 7b --memory 24GB --users 10    how many users fit, nothing is loaded
   kvlab doctor                                  what this machine is and can";
 
 #[derive(Debug, Subcommand)]
@@ -48,8 +52,12 @@ enum Command {
     Run(run::Args),
     /// Generate text with one lane.
     Generate(generate::Args),
+    /// Measure what each lane loses against the exact cache: divergence, perplexity, recall, bytes per token.
+    Quality(quality::Args),
     /// Print the table of a trace.
     Show(show::Args),
+    /// Say how many users fit into a memory: arithmetic, no model is loaded.
+    Plan(plan::Args),
     /// List the models that can be run.
     Models,
     /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices.
@@ -100,7 +108,9 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         Some(Command::Run(args)) => with_cancel(|| run::run(&args)),
         Some(Command::Generate(args)) => with_cancel(|| generate::run(&args)),
+        Some(Command::Quality(args)) => with_cancel(|| quality::run(&args)),
         Some(Command::Show(args)) => show::run(&args),
+        Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Models) => models::run(),
         Some(Command::Doctor) => doctor::run(),
         #[cfg(feature = "app")]

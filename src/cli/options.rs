@@ -19,6 +19,17 @@ use crate::{
 
 use super::progress;
 
+/// What `--lane` and `--lanes` take, for the end of a help text.
+pub const LANE_GRAMMAR: &str = "\
+A lane is none, or a layout and then what differs from exact rows of all tokens, each with a plus, in any order:
+  layout     concat, contiguous, paged[:B] (blocks of B tokens, 16 if none is given)
+  format     f32, f16, bf16, f8, int8, q8_0, q4_0, int4,
+             kivi:BITS[/R] (2, 4 or 8 bits; at least the newest R tokens exact, 32 if none is given; B a multiple of 32),
+             kvq:BITS (2, 3 or 4 bits)
+  rotation   rot
+  retention  all, window:SINKS/RECENT, h2o:HEAVY/RECENT, h2o-mean:HEAVY/RECENT
+as in contiguous+q4_0, paged:32+kivi:2+rot, paged:16+int8+h2o:32/32";
+
 #[derive(Debug, Args)]
 pub struct ModelArgs {
     /// story, shape:NAME[,ctx=N] (random weights of that size), a folder with config.json and
@@ -102,6 +113,24 @@ impl CacheArgs {
             rehearse: false,
         }
     }
+}
+
+/// Finds the levels that lanes need, with a progress bar; says on standard error what a person should know.
+///
+/// # Errors
+/// [`ModelError::Cancelled`], and what a forward pass meets.
+pub fn calibrate(model: &LoadedModel, lanes: &[Lane]) -> Result<(), ModelError> {
+    let mut bars = progress::ModelBars::default();
+    for lane in lanes {
+        if let Lane::Cache(spec) = lane {
+            model.calibrated(*spec, &mut |progress| bars.show_calibration(progress), &super::CANCEL)?;
+        }
+    }
+    bars.clear();
+    if let Some(note) = model.calibrations.note() {
+        let _ = writeln!(io::stderr(), "note: {note}");
+    }
+    Ok(())
 }
 
 /// Builds the lanes, with a progress bar where levels have to be found first; says on standard error what a person should know.

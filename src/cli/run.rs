@@ -24,21 +24,25 @@ use crate::{
 
 use super::{
     CANCEL, CANCELLED,
-    options::{CacheArgs, ModelArgs, PromptArgs, SamplingArgs, experiment},
+    options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs, experiment},
     progress, unless_closed,
 };
 
-const TRACE: &str = "trace.jsonl";
+/// What only this command writes.
+pub(super) const TRACE: &str = "trace.jsonl";
 const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   kvlab run --lanes none,concat,contiguous,paged:16 --tokens 512 --out run1
+  kvlab run --lanes contiguous,paged:16+q4_0,paged:32+kivi:2       what ever fewer bits cost
+  kvlab run --lanes contiguous,paged:16+window:4/60,paged:16+h2o:32/32   forget all but 64 tokens
   kvlab run --prompt \"Mia has a dog. Mia fed her\" --temperature 0.7 --top-p 0.95 --seed 7
   kvlab run --lanes paged:16,contiguous --cache-memory 1MiB        see a cache run full
-  kvlab run --attention contiguous --fork paged:16@40 --out run2   for `kvlab app --trace run2/trace.jsonl`
-A lane is none, or concat, contiguous or paged:B, then +f32 or +int8.")]
+  kvlab run --attention contiguous --fork paged:16@40 --out run2   for `kvlab app --trace run2/trace.jsonl`";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("{EXAMPLES}\n{LANE_GRAMMAR}"))]
 pub struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -114,7 +118,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         files::write_csv(&folder.join(files::CSV), &results)?;
         plots::write_plots(folder, short(&experiment.model().source.to_string()), &results)?;
         // Last, so that a folder with a summary is a folder with everything.
-        files::write_summary(&folder.join(files::SUMMARY), &summaries)?;
+        files::write_json(&folder.join(files::SUMMARY), &summaries)?;
     }
     unless_closed(print(&mut io::stdout().lock(), &summaries, &results, args.out.as_deref()))?;
     let failed = results.iter().any(|lane| matches!(lane.end, Some(LaneEnd::Failed(_))));
@@ -242,13 +246,7 @@ fn open_trace(
 ) -> anyhow::Result<TraceWriter<BufWriter<File>>> {
     let cannot = || format!("--out {}: cannot be written", folder.display());
     fs::create_dir_all(folder).with_context(cannot)?;
-    // Nothing of an earlier run may pass for this one's.
-    for stale in [files::CSV, files::SUMMARY].iter().chain(&PLOTS) {
-        match fs::remove_file(folder.join(stale)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(cannot),
-            _ => {}
-        }
-    }
+    files::remove_stale(folder, [files::CSV, files::SUMMARY].into_iter().chain(PLOTS)).with_context(cannot)?;
     let model = experiment.model();
     let header = Header {
         schema: SCHEMA,

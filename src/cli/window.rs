@@ -10,9 +10,11 @@ use crate::app::{self, frame_times::FrameTimes, replay::Replay};
 #[command(after_help = "\
 Examples:
   kvlab app --model shape:gpt2 --lanes contiguous,contiguous+int8 --tokens 300
+  kvlab app --lanes contiguous,paged:16+window:4/60 --pane blocks
   kvlab app --pane attention                         begin with whom the tokens look at
   kvlab app --trace run1/trace.jsonl                 a run again, without model or GPU
   kvlab app --screenshot window.png                  run once and draw the window, without a display
+  kvlab app --screenshot quality.png --pane quality  measure what the lanes lose and draw that
   kvlab app --screenshot blocks.png --pane blocks --trace run1/trace.jsonl")]
 pub struct Args {
     /// story, shape:NAME[,ctx=N], a folder, or a GPT-2 on the Hugging Face hub (gpt2, ORG/NAME@REVISION)
@@ -24,7 +26,7 @@ pub struct Args {
     /// The text to continue
     #[arg(long)]
     prompt: Option<String>,
-    /// Lanes, separated by commas
+    /// Lanes, separated by commas; `kvlab run --help` and the window's menus list what there is
     #[arg(long)]
     lanes: Option<String>,
     /// Tokens to generate in each lane
@@ -33,16 +35,17 @@ pub struct Args {
     /// Where to compute: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long)]
     device: Option<String>,
-    /// What the window shows first: cost, attention or blocks [default: cost]
+    /// What the window shows first: cost, attention, blocks or quality [default: cost]
     #[arg(long)]
     pane: Option<String>,
     /// Show trace.jsonl of a run instead of running
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "prompt", "lanes", "tokens", "device", "autorun"])]
     trace: Option<PathBuf>,
-    /// Start a run at once
+    /// Start a run at once; with --pane quality, measure quality instead
     #[arg(long)]
     autorun: bool,
-    /// Draw the window without a display, once its run is over or with the trace, and write the picture
+    /// Draw the window without a display, once its run (or measurement of quality) is over or with the trace, and
+    /// write the picture
     #[arg(long, value_name = "FILE.png")]
     screenshot: Option<PathBuf>,
     /// Take the picture of a real window instead, and close it

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Experiment, ExperimentError, LaneEvent};
 use crate::{
-    cache::{Lane, Layout, PoolPicture},
+    cache::{Lane, Layout, PoolPicture, Retention, SequencePicture},
     engine::{Attention, EngineError, MAX_FORKS, Session},
     model::TextStream,
 };
@@ -84,9 +84,10 @@ impl Experiment {
         }
         // The newest token has not run yet.
         if let Some((_, seen)) = run.session.tokens().split_last() {
-            let mut again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
-            let attention = again.attention_of(seen, cancel)?;
-            self.queue.push_back(LaneEvent::Attention { lane: index, attention });
+            let again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
+            let attention = |attention| LaneEvent::Attention { lane: index, attention };
+            let parts = attention_so_far(again, &self.workload.prompt_ids, seen, cancel)?;
+            self.queue.extend(parts.into_iter().map(attention));
         }
         self.watched = Some(index);
         Ok(())
@@ -149,16 +150,45 @@ impl Experiment {
         Ok(())
     }
 
-    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told.
+    /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told. A lane that evicts
+    /// changes with every token.
     fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
         let run = &mut self.lanes[lane];
         let Some(picture) = run.session.pool_picture()? else { return Ok(()) };
-        let tables = |picture: &PoolPicture| picture.sequences.iter().map(|s| s.blocks.clone()).collect::<Vec<_>>();
-        let is_news = run.insight.blocks.as_ref().is_none_or(|told| tables(told) != tables(&picture));
-        if is_news || !run.insight.forks.is_empty() {
+        let is_the_same = |told: &SequencePicture, now: &SequencePicture| {
+            let SequencePicture { len: _, blocks, evicted, sealed } = now;
+            (&told.blocks, &told.evicted, &told.sealed) == (blocks, evicted, sealed)
+        };
+        let is_known = |told: &PoolPicture| {
+            told.sequences.len() == picture.sequences.len()
+                && told.sequences.iter().zip(&picture.sequences).all(|(told, now)| is_the_same(told, now))
+        };
+        if !run.insight.blocks.as_ref().is_some_and(is_known) || !run.insight.forks.is_empty() {
             run.insight.blocks = Some(picture.clone());
             self.queue.push_back(LaneEvent::Blocks { lane, picture });
         }
         Ok(())
     }
+}
+
+/// The attention of the tokens `seen` so far, of which the first are `prompt`, in a new session of the same lane. Where nothing is ever
+/// evicted, one pass over all is the same; else each token must see what it saw, and the lane is run again.
+fn attention_so_far(
+    mut again: Session,
+    prompt: &[u32],
+    seen: &[u32],
+    cancel: &AtomicBool,
+) -> Result<Vec<Attention>, EngineError> {
+    let evicts = matches!(again.lane(), Lane::Cache(spec) if spec.retention != Retention::All);
+    if !evicts {
+        return Ok(vec![again.attention_of(seen, cancel)?]);
+    }
+    let mut parts = vec![again.attention_of(prompt, cancel)?];
+    again.prefill(prompt, cancel)?;
+    for _ in prompt.len()..seen.len() {
+        // The sampler begins with the same seed, so the tokens are the same as well.
+        parts.push(again.attention_of_next(cancel)?);
+        again.decode(cancel)?;
+    }
+    Ok(parts)
 }

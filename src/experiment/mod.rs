@@ -5,6 +5,7 @@
 //! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
 mod insight;
+pub mod quality;
 pub mod trace;
 
 use std::{
@@ -15,7 +16,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cache::{CacheError, KvShape, KvStore, Lane, Layout, PoolPicture, StoreConfig},
+    cache::{CacheError, KvShape, KvStore, Lane, LaneBytes, Layout, PoolPicture, StoreConfig},
     engine::{Attention, EngineError, MAX_FORKS, Sampling, Session, SessionConfig, StepRecord},
     measure::machine::available_memory_bytes,
     model::{Calibrating, LoadedModel, ModelError, TextStream},
@@ -112,8 +113,8 @@ pub enum LaneEvent {
     /// A lane ended; `text` is what its stream still held.
     #[serde(rename = "lane_end")]
     Ended { lane: usize, end: LaneEnd, text: String },
-    /// The blocks of a lane with a cache and of its forks, whenever a table changed, and after every token while there are
-    /// forks.
+    /// The blocks of a lane with a cache and of its forks, whenever a table or what is evicted or sealed changed, and after every
+    /// token while there are forks.
     Blocks { lane: usize, picture: PoolPicture },
     /// A fork began after `start` generated tokens of its lane, which it shares.
     Forked { lane: usize, fork: usize, start: usize },
@@ -398,7 +399,9 @@ impl Experiment {
 fn with_forks(lane: Lane, shape: KvShape, alone: StoreConfig) -> Result<StoreConfig, CacheError> {
     match lane {
         Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }) => {
-            let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?);
+            // Whatever a sequence needs besides its blocks comes on top for each fork, and is taken once there is one.
+            let on_top = MAX_FORKS as u64 * LaneBytes::of(spec, shape)?.sequence_bytes;
+            let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?.saturating_add(on_top));
             Ok(StoreConfig { max_sequences: 1 + MAX_FORKS, memory_limit_bytes })
         }
         Lane::Cache(_) | Lane::None => Ok(alone),

@@ -173,6 +173,7 @@ fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
                 *len > MOST_TOKENS
                     || is_past
                     || is_outside
+                    || !gives_back_only_what_is_evicted(sequence, *block_len)
                     || (*n_blocks > 0 && *len > blocks.len().saturating_mul(*block_len))
             };
             bounded("block length", *block_len, MOST_TOKENS)
@@ -198,6 +199,17 @@ fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
         }
         LaneEvent::Ended { .. } | LaneEvent::ForkToken { .. } | LaneEvent::ForkEnded { .. } => None,
     }
+}
+
+/// A block is given back once it is full and all its tokens are evicted. `evicted` must be in order.
+fn gives_back_only_what_is_evicted(sequence: &SequencePicture, block_len: usize) -> bool {
+    let SequencePicture { blocks, evicted, .. } = sequence;
+    let given_back = blocks.iter().enumerate().filter(|(_, block)| **block == NO_BLOCK);
+    given_back.map(|(place, _)| place.saturating_mul(block_len)).all(|start| {
+        let end = start.saturating_add(block_len);
+        let gap = evicted.get(evicted.partition_point(|gap| gap.1 < end));
+        gap.is_some_and(|gap| gap.0 <= start && end <= gap.1)
+    })
 }
 
 /// A trace that was read back.

@@ -12,6 +12,10 @@ pub fn rotate(rows: &mut [f32], head_dim: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a power of two far below 2^24")]
     let scale = 1.0 / (block as f32).sqrt();
     for row in rows.chunks_exact_mut(block) {
+        // Scaled first, no sum on the way is larger than the row's norm: what a rotated row can hold overflows in neither direction.
+        for x in row.iter_mut() {
+            *x *= scale;
+        }
         let mut half = 1;
         while half < block {
             for pair in row.chunks_exact_mut(2 * half) {
@@ -22,7 +26,6 @@ pub fn rotate(rows: &mut [f32], head_dim: usize) {
             }
             half *= 2;
         }
-        row.iter_mut().for_each(|x| *x *= scale);
     }
 }
 

@@ -1,4 +1,6 @@
-//! What it ran on and what that can do at best: the machine, its memory bandwidth, its statistics.
+//! What it ran on and what that can do at best: the machine, its memory bandwidth, its statistics; and how far a prediction
+//! lies from the exact one.
 
 pub mod machine;
+pub mod quality;
 pub mod stats;

@@ -1,9 +1,12 @@
-//! What is computed: GPT-2, its configuration, its weights and where they come from, its tokenizer.
+//! What is computed: GPT-2, its configuration, its weights and where they come from, its tokenizer, and texts
+//! to measure it on.
 
 pub mod calibration;
 pub mod config;
 pub mod gpt2;
+pub mod heldout;
 pub mod hub;
+pub mod known;
 pub mod safetensors;
 pub mod source;
 pub mod tokenizer;
@@ -12,7 +15,9 @@ pub mod weights;
 pub use calibration::{Calibrated, Calibrating, CalibrationText, Calibrations, LevelsOf};
 pub use config::Config;
 pub use gpt2::{AttentionProbe, Gpt2, Logits};
+pub use heldout::{Passage, RecallMark};
 pub use hub::{HubConfig, HubError};
+pub use known::KnownModel;
 pub use source::{LoadedModel, ModelSource, Progress, story_tensors};
 pub use tokenizer::{TextStream, Tokenizer};
 
@@ -33,6 +38,8 @@ pub enum ModelError {
     BadWeights(String),
     #[error("the model needs {needed_bytes} bytes for its weights and {available_bytes} bytes of memory are free")]
     TooLarge { needed_bytes: u64, available_bytes: u64 },
+    #[error("embedded data: {0}")]
+    BadData(String),
     #[error("tokenizer: {0}")]
     Tokenizer(String),
     #[error("token id {id} is past the vocabulary of {vocab_size}")]

@@ -1,11 +1,13 @@
-//! `records.csv` and `summary.json`, each written whole or not at all.
+//! Files of a result, each written whole or not at all; `records.csv`.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use super::summary::{LaneResult, LaneSummary};
+use serde::Serialize;
+
+use super::summary::LaneResult;
 
 /// What a finished run leaves beside its trace.
 pub const CSV: &str = "records.csv";
@@ -121,6 +123,7 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
         "reserved_bytes",
         "held_bytes",
         "used_bytes",
+        "dead_bytes",
         "copied_bytes",
     ])
     .map_err(error)?;
@@ -138,6 +141,7 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
                 r.reserved_bytes,
                 r.held_bytes,
                 r.used_bytes,
+                r.dead_bytes,
                 r.copied_bytes,
             ))
             .map_err(error)?;
@@ -147,14 +151,28 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
     write_whole(path, &bytes)
 }
 
-/// An array with an object per lane.
+/// `value` as JSON for people.
 ///
 /// # Errors
 /// [`WriteError`]
-pub fn write_summary(path: &Path, lanes: &[LaneSummary]) -> Result<(), WriteError> {
-    let mut json = serde_json::to_vec_pretty(lanes).map_err(|e| WriteError::new(path, &e))?;
+pub fn write_json(path: &Path, value: &(impl Serialize + ?Sized)) -> Result<(), WriteError> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|e| WriteError::new(path, &e))?;
     json.push(b'\n');
     write_whole(path, &json)
+}
+
+/// Removes the files of an earlier run that may be there: nothing of it may pass for this one's.
+///
+/// # Errors
+/// One that is there and cannot be removed.
+pub fn remove_stale<'a>(folder: &Path, names: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+    for name in names {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

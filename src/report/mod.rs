@@ -1,8 +1,11 @@
-//! Records -> what a person reads: a table with its definitions, CSV, JSON, plots.
+//! Records -> what a person reads: a table with its definitions, CSV, JSON, plots; and plans of capacity.
 
+mod canvas;
 pub mod colours;
 pub mod files;
+pub mod plan;
 pub mod plots;
+pub mod quality;
 pub mod summary;
 pub mod table;
 pub mod units;

@@ -1,12 +1,12 @@
 //! Latency and memory as SVG and PNG, readable in print: white ground, a colour and a legend entry per lane.
 
-use std::{path::Path, sync::Once};
+use std::path::Path;
 
 use plotters::{coord::Shift, prelude::*};
 
 use super::{
-    colours,
-    files::{WriteError, write_whole},
+    canvas::{self, DrawResult, Drawing, FONT, short},
+    files::WriteError,
     summary::LaneResult,
 };
 use crate::{
@@ -45,6 +45,9 @@ struct Picture<'a> {
     series: Vec<Series>,
 }
 
+/// Pictures one under the other, with the title and the legend of the first.
+struct Panels<'a>(Vec<Picture<'a>>);
+
 /// `latency.svg`, `latency.png`, `memory.svg`, `memory.png` in `folder`.
 ///
 /// # Errors
@@ -74,10 +77,10 @@ pub fn write_plots(folder: &Path, model: &str, lanes: &[LaneResult]) -> Result<V
 
     let mut written = vec![];
     for (name, picture) in [("latency", latency), ("memory", memory)] {
-        let panels = [picture];
+        let panels = Panels(vec![picture]);
         for extension in ["svg", "png"] {
             let file = format!("{name}.{extension}");
-            write(&folder.join(&file), &panels, extension == "png")?;
+            canvas::write(&folder.join(&file), &panels)?;
             written.push(file);
         }
     }
@@ -105,7 +108,7 @@ pub fn write_latency_svg(path: &Path, title: &str, curves: &[(String, Vec<f64>)]
     if (0..curves.len()).any(low) {
         panels.push(panel("milliseconds, enlarged", &low));
     }
-    write(path, &panels, false)
+    canvas::write(path, &Panels(panels))
 }
 
 fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Option<f64>) -> Vec<Series> {
@@ -122,12 +125,11 @@ fn series(lanes: &[LaneResult], stroke: Stroke, y: impl Fn(&StepRecord) -> Optio
 
 /// The `i`-th of `n` lines.
 fn one_of((i, n): (usize, usize), label: String, stroke: Stroke, points: Vec<(u32, f64)>) -> Series {
-    let (_, [r, g, b]) = colours::lane(i);
     // Where lines lie on each other, the later and thinner one leaves the edges of the earlier in sight (as long
     // as no more than four do).
     let later = u32::try_from(n - 1 - i).unwrap_or(0);
     let width = if stroke == Stroke::Full { 2 + later.min(3) } else { 1 };
-    Series { label, colour: RGBColor(r, g, b), width, stroke, points }
+    Series { label, colour: canvas::lane_colour(i), width, stroke, points }
 }
 
 fn mebibytes(bytes: u64) -> f64 {
@@ -136,45 +138,23 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes / f64::from(1 << 20)
 }
 
-/// `panels` one under the other, with the title and the legend of the first.
-fn write(path: &Path, panels: &[Picture<'_>], png: bool) -> Result<(), WriteError> {
-    let error = |e: &dyn std::fmt::Display| WriteError::new(path, e);
-    FONT.call_once(|| {
-        let _ = plotters::style::register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
-    });
-    let more = u32::try_from(panels.len().saturating_sub(1)).unwrap_or(0);
-    let size = (SIZE.0, SIZE.1 + more * PANEL_HEIGHT);
-    if png {
-        // plotters writes PNG only to a path: let it write beside the target, then rename.
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let folder = tempfile::tempdir_in(folder).map_err(|e| error(&e))?;
-        let file = folder.path().join("plot.png");
-        draw(&BitMapBackend::new(&file, size).into_drawing_area(), panels).map_err(|e| error(&e))?;
-        let bytes = std::fs::read(&file).map_err(|e| error(&e))?;
-        write_whole(path, &bytes)
-    } else {
-        let mut svg = String::new();
-        draw(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), panels).map_err(|e| error(&e))?;
-        write_whole(path, svg.as_bytes())
+impl Drawing for Panels<'_> {
+    fn size(&self) -> (u32, u32) {
+        let more = u32::try_from(self.0.len().saturating_sub(1)).unwrap_or(0);
+        (SIZE.0, SIZE.1 + more * PANEL_HEIGHT)
     }
-}
 
-/// egui's own text font, so that plots look the same everywhere and no system font is needed.
-static FONT: Once = Once::new();
-
-type DrawResult<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
-
-fn draw<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panels: &[Picture<'_>]) -> DrawResult<B> {
-    let Some(first) = panels.first() else { return Ok(()) };
-    area.fill(&WHITE)?;
-    let (title, rest) = area.split_vertically(TITLE_HEIGHT);
-    title.draw(&Text::new(first.title.to_owned(), (14, 14), ("sans-serif", 22)))?;
-    let (plots, legend) = rest.split_horizontally(SIZE.0 - LEGEND_WIDTH);
-    draw_legend(&legend, first)?;
-    for (plot, picture) in plots.split_evenly((panels.len(), 1)).iter().zip(panels) {
-        draw_panel(plot, picture)?;
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, Shift>) -> DrawResult<B> {
+        let Some(first) = self.0.first() else { return Ok(()) };
+        let (title, rest) = area.split_vertically(TITLE_HEIGHT);
+        title.draw(&Text::new(first.title.to_owned(), (14, 14), (FONT, 22)))?;
+        let (plots, legend) = rest.split_horizontally(SIZE.0 - LEGEND_WIDTH);
+        draw_legend(&legend, first)?;
+        for (plot, picture) in plots.split_evenly((self.0.len(), 1)).iter().zip(&self.0) {
+            draw_panel(plot, picture)?;
+        }
+        Ok(())
     }
-    area.present()
 }
 
 fn draw_panel<B: DrawingBackend>(plot: &DrawingArea<B, Shift>, picture: &Picture<'_>) -> DrawResult<B> {
@@ -203,8 +183,8 @@ fn draw_panel<B: DrawingBackend>(plot: &DrawingArea<B, Shift>, picture: &Picture
         .x_desc("generated token")
         .y_desc(picture.y)
         .y_labels(labels)
-        .axis_desc_style(("sans-serif", 17))
-        .label_style(("sans-serif", 15))
+        .axis_desc_style((FONT, 17))
+        .label_style((FONT, 15))
         .y_label_formatter(&|y| short(if is_log { 10_f64.powf(*y) } else { *y }))
         .light_line_style(WHITE)
         .draw()?;
@@ -225,26 +205,15 @@ fn draw_legend<B: DrawingBackend>(area: &DrawingArea<B, Shift>, picture: &Pictur
     for series in picture.series.iter().filter(|series| series.stroke == Stroke::Full) {
         let style = series.colour.stroke_width(series.width);
         area.draw(&PathElement::new(vec![(4, y), (24, y)], style))?;
-        area.draw(&Text::new(series.label.clone(), (30, y - 8), ("sans-serif", 15)))?;
+        area.draw(&Text::new(series.label.clone(), (30, y - 8), (FONT, 15)))?;
         y += 22;
     }
     Ok(())
 }
 
-/// Up to three decimals, without zeros at the end.
-fn short(x: f64) -> String {
-    let text = format!("{x:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn labels_are_short() {
-        assert_eq!([0.001, 0.1, 1.0, 100.0, 2.5].map(short), ["0.001", "0.1", "1", "100", "2.5"]);
-    }
 
     #[test]
     fn curves_that_would_lie_on_the_axis_are_drawn_again() {

@@ -81,6 +81,8 @@ pub struct LaneSummary {
     pub reserved_bytes: Option<u64>,
     pub held_bytes: Option<u64>,
     pub used_bytes: Option<u64>,
+    /// Rows of evicted tokens in what is held.
+    pub dead_bytes: Option<u64>,
     pub formula_bytes: Option<u64>,
     pub metadata_bytes: Option<u64>,
     pub copied_bytes: Option<u64>,
@@ -97,7 +99,8 @@ TTFT      time to first token: prefill and its sample
 ITL       inter-token latency: the time of one later token (forward pass and sample); percentiles over them;
           a cached lane runs each token untimed before, until it gets no faster (not with --no-rehearsal, nor over 64 MiB)
 TPOT      time per output token: (end to end - TTFT) / (tokens - 1), the lane's own time only
-reserved  bytes allocated for keys, values and scales        used  of those, filled with rows
+reserved  bytes allocated for keys, values and scales        used  of those, filled with rows of live tokens
+dead      bytes of rows of evicted tokens in blocks that are still held
 copied    bytes of rows moved to other places; concat moves every row, the new one too, at each token
 same      the tokens of the first lane, or where they part";
 
@@ -129,6 +132,7 @@ fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
         reserved_bytes: bytes(|r| r.reserved_bytes),
         held_bytes: bytes(|r| r.held_bytes),
         used_bytes: bytes(|r| r.used_bytes),
+        dead_bytes: bytes(|r| r.dead_bytes),
         formula_bytes: bytes(|r| r.formula_bytes),
         metadata_bytes: bytes(|r| r.metadata_bytes),
         copied_bytes: bytes(|r| r.copied_bytes),
@@ -163,7 +167,7 @@ mod tests {
             reserved_bytes: 100,
             held_bytes: 50,
             used_bytes: 10,
-            dead_bytes: 0,
+            dead_bytes: 3,
             copied_bytes: step as u64,
             metadata_bytes: 1,
             cached_tokens: 1,
@@ -184,7 +188,7 @@ mod tests {
         assert_eq!(summary[0].latency.ttft_secs, Some(5.0));
         assert_eq!(summary[0].latency.tpot_secs, Some(2.0));
         assert_eq!(summary[0].latency.itl_p50_secs, Some(2.0));
-        assert_eq!(summary[0].copied_bytes, Some(2));
+        assert_eq!((summary[0].copied_bytes, summary[0].dead_bytes), (Some(2), Some(3)));
         assert_eq!(summarise(&[LaneResult::new("none".into())])[0].reserved_bytes, None);
         assert!(summary[0].same_tokens_as_first_lane);
         assert_eq!(summary[1].first_divergence, Some(1));

@@ -13,7 +13,9 @@ use crate::experiment::LaneEnd;
 pub fn table(lanes: &[LaneSummary]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["lane", "tokens", "TTFT", "TPOT", "ITL p50", "p90", "p99", "reserved", "used", "copied", "same"]);
+    table.set_header([
+        "lane", "tokens", "TTFT", "TPOT", "ITL p50", "p90", "p99", "reserved", "used", "dead", "copied", "same",
+    ]);
     for lane in lanes {
         let secs = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::secs);
         let bytes = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), units::bytes);
@@ -27,6 +29,7 @@ pub fn table(lanes: &[LaneSummary]) -> String {
             secs(lane.latency.itl_p99_secs),
             bytes(lane.reserved_bytes),
             bytes(lane.used_bytes),
+            bytes(lane.dead_bytes),
             bytes(lane.copied_bytes),
             same(lane, lanes[0].tokens),
         ]);

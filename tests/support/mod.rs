@@ -1,10 +1,14 @@
 //! What several test binaries need. Each uses a part of it.
 #![allow(dead_code, reason = "every test binary compiles this module and uses some of it")]
 
+pub mod codecs;
+pub mod command;
 #[cfg(feature = "hub")]
 pub mod hub_lab;
 #[cfg(feature = "hub")]
 pub mod hub_server;
+pub mod lanes;
+pub mod published;
 pub mod small;
 
 use std::{

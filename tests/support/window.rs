@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use egui::{Key, Role};
+use egui::{ColorImage, Key, Role, Theme};
 use egui_kittest::{
-    Harness,
+    Harness, TestRenderer,
     kittest::{NodeT, Queryable},
 };
 use kvlab::{
-    app::{App, Options, state::Phase},
+    app::{App, Options, raster::Raster, state::Phase},
     measure::machine::DeviceChoice,
 };
 
@@ -25,6 +25,41 @@ pub fn window(options: &Options) -> Harness<'static, App> {
     Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| App::new(&cc.egui_ctx, &options).expect("a thread for the engine"))
+}
+
+/// The rasteriser, as the harness wants it.
+struct Renderer(Raster);
+
+impl TestRenderer for Renderer {
+    fn handle_delta(&mut self, delta: &mut egui::TexturesDelta) {
+        self.0.handle_delta(delta);
+    }
+}
+
+/// A window whose frames can be looked at, see [`frame`].
+pub fn visible_window(options: &Options, theme: Theme, size: [f32; 2]) -> (Harness<'static, App>, Raster) {
+    let (options, raster) = (options.clone(), Raster::default());
+    let window = Harness::builder()
+        .with_size(size)
+        .with_theme(theme)
+        .renderer(Renderer(raster.clone()))
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, &options).expect("a thread for the engine"));
+    (window, raster)
+}
+
+/// What the window shows with no pointer in it; kept under `name` in the folder `KVLAB_TEST_PICTURES`, if that is set.
+pub fn frame(window: &mut Harness<'_, App>, raster: &Raster, name: &str) -> ColorImage {
+    window.remove_cursor();
+    window.run_steps(4);
+    let frame = raster.render(&window.ctx, window.output());
+    if let Some(folder) = std::env::var_os("KVLAB_TEST_PICTURES") {
+        let pixels: Vec<u8> = frame.pixels.iter().flat_map(egui::Color32::to_array).collect();
+        let size = |pixels: usize| u32::try_from(pixels).expect("a window's size");
+        let image = image::RgbaImage::from_raw(size(frame.width()), size(frame.height()), pixels);
+        let path = std::path::Path::new(&folder).join(format!("{name}.png"));
+        image.expect("four bytes a pixel").save(path).expect("a folder that exists");
+    }
+    frame
 }
 
 /// Draws frames until the window is as expected, as a display would.

@@ -17,6 +17,13 @@ pub fn tokens(input: GridInput) -> Vec<GridMark> {
     even(&input, decimal(input.base_step_size / BASE_PIXELS * X_PIXELS).max(1.0))
 }
 
+/// Whole exponents on the axis that goes up.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
+#[must_use]
+pub fn exponents(input: GridInput) -> Vec<GridMark> {
+    even(&input, (input.base_step_size / BASE_PIXELS * Y_PIXELS).ceil().max(1.0))
+}
+
 /// Steps of 1, 2 or 5 times a power of ten.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
 #[must_use]

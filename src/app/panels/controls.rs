@@ -4,7 +4,8 @@ use egui::{Align, Button, DragValue, Grid, Layout, Response, RichText, ScrollAre
 
 use crate::{
     app::{
-        form::{Form, FormErrors, Optional, PRESETS},
+        form::{Form, FormErrors, Optional},
+        panels::lanes,
         state::Phase,
         theme,
     },
@@ -53,13 +54,6 @@ impl Buttons {
     }
 }
 
-const LANES_HELP: &str = "Lanes, separated by commas; each is one cache, and all run on the same tokens.\n\
-    none: no cache, every token re-runs the model over everything before it\n\
-    concat: a new buffer for every token, into which everything is copied\n\
-    contiguous: one buffer, reserved for the whole context\n\
-    paged:B: blocks of B tokens from a pool, found through a block table\n\
-    +int8: rows as 8-bit codes with a scale for each token and head";
-
 /// Draws the form and says which button was pressed.
 pub fn show(ui: &mut Ui, form: &mut Form, phase: &Phase) -> Option<Action> {
     let errors = form.check().err();
@@ -70,7 +64,7 @@ pub fn show(ui: &mut Ui, form: &mut Form, phase: &Phase) -> Option<Action> {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         model(ui, form, &errors);
         prompt(ui, form, &errors);
-        lanes(ui, form, &errors);
+        lanes::show(ui, form, &errors);
         numbers(ui, form, &errors);
     });
     action
@@ -133,24 +127,6 @@ fn prompt(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     complaint(ui, errors.prompt.as_ref());
 }
 
-fn lanes(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
-    let label = caption(ui, "Lanes", LANES_HELP);
-    let edit = TextEdit::multiline(&mut form.lanes).desired_rows(2).desired_width(f32::INFINITY);
-    ui.add(edit).labelled_by(label.id);
-    // Return in this field would be part of a lane's name.
-    form.lanes.retain(|c| c != '\n');
-    complaint(ui, errors.lanes.as_ref());
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        for (name, lanes, point) in PRESETS {
-            if ui.small_button(name).on_hover_text(format!("{point}:\n{lanes}")).clicked() {
-                form.lanes = lanes.into();
-            }
-        }
-    });
-    ui.add_space(4.0);
-}
-
 fn numbers(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     Grid::new("numbers").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
         number(ui, "Tokens", "Tokens that every lane generates", DragValue::new(&mut form.tokens).range(1..=1_000_000));
@@ -202,11 +178,11 @@ fn optional<T: Copy>(
     ui.end_row();
 }
 
-fn caption(ui: &mut Ui, name: &str, help: &str) -> Response {
+pub(super) fn caption(ui: &mut Ui, name: &str, help: &str) -> Response {
     ui.label(name).on_hover_text(help)
 }
 
-fn complaint(ui: &mut Ui, error: Option<&String>) {
+pub(super) fn complaint(ui: &mut Ui, error: Option<&String>) {
     if let Some(error) = error {
         ui.label(RichText::new(error).color(theme::ERROR.on(ui.visuals())));
     }

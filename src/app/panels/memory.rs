@@ -24,6 +24,7 @@ enum Series {
     Reserved,
     Held,
     Used,
+    Dead,
     Formula,
     Copied,
 }
@@ -31,7 +32,7 @@ enum Series {
 /// Which quantities are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    shown: [bool; 5],
+    shown: [bool; 6],
 }
 
 impl Default for View {
@@ -42,13 +43,14 @@ impl Default for View {
 }
 
 impl Series {
-    const ALL: [Self; 5] = [Self::Reserved, Self::Held, Self::Used, Self::Formula, Self::Copied];
+    const ALL: [Self; 6] = [Self::Reserved, Self::Held, Self::Used, Self::Dead, Self::Formula, Self::Copied];
 
     fn name(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
             Self::Held => "held",
             Self::Used => "used",
+            Self::Dead => "dead",
             Self::Formula => "formula",
             Self::Copied => "copied",
         }
@@ -58,7 +60,11 @@ impl Series {
         match self {
             Self::Reserved => "Bytes allocated for keys, values and scales",
             Self::Held => "Bytes in blocks that the lane and its forks hold: nobody else can use them",
-            Self::Used => "Bytes filled with a token's rows",
+            Self::Used => "Bytes filled with a live token's rows",
+            Self::Dead => {
+                "Bytes filled with rows of tokens that were evicted, in blocks that are held still: nobody reads them, and \
+                 nobody else can use them until the whole block is dead (never in a contiguous region)"
+            }
             Self::Formula => {
                 "The textbook formula: 2 x layers x KV heads x head size x bytes per number x tokens; scales, tables \
                  and unfilled blocks not counted"
@@ -72,6 +78,7 @@ impl Series {
             Self::Used | Self::Copied => LineStyle::Solid,
             Self::Reserved => LineStyle::dashed_loose(),
             Self::Held => LineStyle::dashed_dense(),
+            Self::Dead => LineStyle::dotted_dense(),
             // Beads: where a cache takes what the formula says, they sit on its line.
             Self::Formula => LineStyle::dotted_loose(),
         }
@@ -82,6 +89,7 @@ impl Series {
             Self::Reserved => record.reserved_bytes,
             Self::Held => record.held_bytes,
             Self::Used => record.used_bytes,
+            Self::Dead => record.dead_bytes,
             Self::Formula => record.formula_bytes,
             Self::Copied => record.copied_bytes,
         }
@@ -104,7 +112,9 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
         }
     });
     let shown = |series: &Series| view.shown[*series as usize];
-    let levels: Vec<Series> = Series::ALL.into_iter().filter(|s| *s != Series::Copied && shown(s)).collect();
+    let has_dead = run.has_dead();
+    let is_level = |series: &Series| *series != Series::Copied && (*series != Series::Dead || has_dead);
+    let levels: Vec<Series> = Series::ALL.into_iter().filter(|series| is_level(series) && shown(series)).collect();
     let draws_copies = shown(&Series::Copied) && run.has_copied();
     let height = ui.available_height();
     let level_height = if draws_copies { (height * 0.55).max(60.0) } else { height };
@@ -150,7 +160,7 @@ fn plot(ui: &mut Ui, run: &RunState, name: &'static str, series: &[Series], heig
     }
     let response = plot.show(ui, |plot| {
         for (index, lane) in run.shown_lanes() {
-            for series in series {
+            for series in series.iter().filter(|series| **series != Series::Dead || lane.has_dead()) {
                 let points = lane.records.iter().map(|r| [to_x(r.step), to_mebibytes(series.bytes(r))]).collect();
                 let color = lane_color(index, &plot.ctx().global_style().visuals);
                 let line =

@@ -5,38 +5,41 @@ use egui::{Align, Layout, ProgressBar, RichText, Theme, Ui};
 use crate::{
     app::{
         panels::controls::Action,
+        quality::QualityState,
         state::{LaneState, Phase, RunState},
         theme,
-        units::count,
         worker::Facts,
     },
     experiment::LaneEnd,
     model::hub::name::short,
-    report::units::bytes,
+    report::units::{bytes, count},
 };
 
 /// What the window says about random weights, on top and above the text.
 pub const RANDOM_WEIGHTS: &str = "random weights: the text means nothing";
 
 /// The bar itself.
-pub fn show(ui: &mut Ui, run: &RunState) {
+pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
+    let measures = quality.phase.is_active() || (run.phase == Phase::Empty && quality.phase != Phase::Empty);
     ui.horizontal(|ui| {
         ui.heading("kvlab");
         ui.separator();
-        ui.strong(phase(run));
+        ui.strong(if measures { quality.words() } else { phase(run) });
         let (done, all) = match run.phase {
             Phase::Downloading { done_bytes, all_bytes, .. } => (done_bytes, all_bytes),
             Phase::Loading { done, all } | Phase::Calibrating { done, all } => (done as u64, all as u64),
             _ => (0, 0),
         };
-        if all > 0 {
-            #[expect(clippy::cast_precision_loss, reason = "a bar of 120 points shows it")]
-            let share = done as f32 / all as f32;
+        #[expect(clippy::cast_precision_loss, reason = "a bar of 120 points shows it")]
+        let share = done as f32 / all as f32;
+        if quality.phase.is_active() {
+            ui.add(ProgressBar::new(quality.share()).desired_width(120.0));
+        } else if all > 0 {
             ui.add(ProgressBar::new(share).desired_width(120.0));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             theme_button(ui);
-            if let Some(facts) = &run.facts {
+            if let Some(facts) = if measures { &quality.facts } else { &run.facts } {
                 ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate())
                     .on_hover_text(details(facts));
                 if facts.is_random() {
@@ -81,6 +84,7 @@ pub fn phase(run: &RunState) -> String {
         }
         Phase::Loading { all: 0, .. } => "starting".into(),
         Phase::Loading { done, all } => format!("loading the model: {done} of {all} tensors"),
+        Phase::Measuring => "measuring".into(),
         Phase::Calibrating { .. } => "calibrating: finding the levels of kvq on a text".into(),
         Phase::Running => format!("running: {tokens}"),
         Phase::Pausing => format!("pausing: {tokens}"),
@@ -132,9 +136,14 @@ fn details(facts: &Facts) -> String {
             shape.n_positions
         )
     });
+    // Quality is measured without one.
+    let prompt = match facts.prompt_tokens {
+        0 => String::new(),
+        tokens => format!("prompt of {tokens} tokens\n"),
+    };
     let mut text = format!(
-        "model {}{shape}\nweights {}\nprompt of {} tokens\n{}, {} threads, device {}",
-        facts.model, facts.hash, facts.prompt_tokens, facts.cpu, facts.threads, facts.device,
+        "model {}{shape}\nweights {}\n{prompt}{}, {} threads, device {}",
+        facts.model, facts.hash, facts.cpu, facts.threads, facts.device,
     );
     if let Some(note) = &facts.device_note {
         text.push_str("\nno CUDA: ");

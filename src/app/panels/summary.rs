@@ -14,8 +14,10 @@ use crate::{
     report::Latency,
 };
 
+/// The column that only lanes that evict fill.
+const DEAD: &str = "dead";
 /// Name, unit, definition.
-const COLUMNS: [(&str, &str, &str); 10] = [
+const COLUMNS: [(&str, &str, &str); 11] = [
     ("tokens", "", "Tokens generated so far"),
     ("TTFT", "ms", "Time to first token: the prefill and the sampling of the first token"),
     (
@@ -28,7 +30,8 @@ const COLUMNS: [(&str, &str, &str); 10] = [
     ("ITL p99", "ms", "Inter-token latency, 99th percentile: 99 of 100 tokens after the first took at most this"),
     ("reserved", "MiB", "Allocated for keys, values and scales"),
     ("held", "MiB", "In blocks that the lane and its forks hold: nobody else can use them"),
-    ("used", "MiB", "Filled with a token's rows"),
+    ("used", "MiB", "Filled with a live token's rows"),
+    (DEAD, "MiB", "Filled with rows of tokens that were evicted, in blocks that are held still"),
     (
         "formula",
         "MiB",
@@ -50,7 +53,9 @@ pub fn show(ui: &mut Ui, run: &mut RunState) {
 }
 
 fn table(ui: &mut Ui, run: &mut RunState) {
-    let is_narrow = ui.available_width() < 860.0;
+    let has_dead = run.has_dead();
+    let is_narrow = ui.available_width() < if has_dead { 940.0 } else { 860.0 };
+    let is_shown = |name: &str| has_dead || name != DEAD;
     if is_narrow {
         for style in [TextStyle::Body, TextStyle::Monospace] {
             if let Some(font) = ui.style_mut().text_styles.get_mut(&style) {
@@ -61,7 +66,7 @@ fn table(ui: &mut Ui, run: &mut RunState) {
     let (column, gap) = if is_narrow { (42.0, 7.0) } else { (58.0, 12.0) };
     Grid::new(("summary", is_narrow)).striped(true).min_col_width(column).spacing([gap, 4.0]).show(ui, |ui| {
         ui.strong("lane").on_hover_text("One cache; the colour is the same in every plot and text");
-        for (name, unit, help) in COLUMNS {
+        for (name, unit, help) in COLUMNS.into_iter().filter(|column| is_shown(column.0)) {
             let text = if unit.is_empty() { format!("{name}\n") } else { format!("{name}\n{unit}") };
             right(ui, RichText::new(text).strong(), help);
         }
@@ -71,7 +76,8 @@ fn table(ui: &mut Ui, run: &mut RunState) {
                 toggle(ui, index, lane);
                 theme::lane_name(ui, index, &lane.name);
             });
-            for (cell, (name, unit, help)) in cells(lane).into_iter().zip(COLUMNS) {
+            let columns = cells(lane).into_iter().zip(COLUMNS).filter(|(_, column)| is_shown(column.0));
+            for (cell, (name, unit, help)) in columns {
                 right(ui, RichText::new(cell).monospace(), &format!("{name} of {} {unit}\n{help}", lane.name));
             }
             ui.end_row();
@@ -115,6 +121,7 @@ fn cells(lane: &LaneState) -> [String; COLUMNS.len()] {
         bytes(newest.map(|record| record.reserved_bytes)),
         bytes(newest.map(|record| record.held_bytes)),
         bytes(newest.map(|record| record.used_bytes)),
+        bytes(newest.map(|record| record.dead_bytes)),
         bytes(newest.map(|record| record.formula_bytes)),
         bytes(newest.map(|record| record.copied_bytes)),
     ]

@@ -21,6 +21,7 @@ impl App {
     /// Shows a trace in place of a run, which ends.
     pub(super) fn show_replay(&mut self, replay: Replay) {
         self.tell(|worker| worker.forget());
+        self.quality.give_way();
         self.run = replay.state();
         let lanes: Vec<Lane> = self.run.lanes.iter().filter_map(|lane| lane_of(&lane.name)).collect();
         if lanes.len() == self.run.lanes.len() {

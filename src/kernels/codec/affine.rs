@@ -20,11 +20,11 @@ impl Steps {
         Self { minimum, step }
     }
 
-    /// The nearest code. In a constant group (no step) it is 0.
+    /// The nearest code, of two the even one (as torch's `round`). In a constant group (no step) it is 0.
     pub fn code(self, x: f32, bits: u8) -> u8 {
         let steps = if self.step > 0.0 { (x - self.minimum) / self.step } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the codes there are")]
-        let code = steps.round().clamp(0.0, f32::from(most(bits))) as u8;
+        let code = steps.round_ties_even().clamp(0.0, f32::from(most(bits))) as u8;
         code
     }
 

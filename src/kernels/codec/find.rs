@@ -62,6 +62,7 @@ fn inner_range(column: &mut [f32]) -> (f32, f32) {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, clippy::cast_precision_loss, reason = "small numbers that are stored exactly")]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -80,8 +81,8 @@ mod tests {
     /// 400 tokens of 2 heads: channel 3 never varies, channel 12 is a hundred times as large as others.
     fn rows() -> (RowShape, Vec<f32>) {
         let shape = RowShape { n_kv_head: 2, head_dim: 8 };
-        let value = |token: u16, channel: u16| {
-            let x = f32::from((token * 37 + channel * 101) % 89) / 44.0 - 1.0;
+        let value = |token: usize, channel: usize| {
+            let x = ((token * 37 + channel * 101) % 89) as f32 / 44.0 - 1.0;
             match channel {
                 3 => 0.7,
                 12 => 100.0 * x + 50.0,
@@ -133,7 +134,7 @@ mod tests {
         let stored = Rows { codec, shape, codes: &codes, token_stride, scales: &scales, levels: Some(&found) };
         let mut back = [0.0; 8];
         stored.decode(0, 1, 0, &mut back);
-        assert_eq!(back[3].to_bits(), (-6.5_f32).to_bits());
+        assert_eq!(back[3], -6.5);
         assert!(back.iter().zip(&row).all(|(x, y)| (x - y).abs() <= 0.25), "{back:?}, {row:?}");
     }
 }

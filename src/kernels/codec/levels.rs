@@ -64,7 +64,7 @@ impl Levels {
             self.nearest(scaled(row[channel], centre, half).unwrap_or(0.0))
         };
         for (chunk, bytes) in codes.chunks_exact_mut(bits).enumerate() {
-            pack::pack_dense(bits, &std::array::from_fn(|i| code(chunk * 8 + i)), bytes);
+            pack::pack_dense(bits, std::array::from_fn(|i| code(chunk * 8 + i)), bytes);
         }
     }
 

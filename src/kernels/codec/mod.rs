@@ -207,9 +207,14 @@ impl Rows<'_> {
     }
 }
 
+/// `x`, or the f16 farthest out on its side.
+fn within_f16(x: f32) -> f32 {
+    x.clamp(-f16::MAX.to_f32_const(), f16::MAX.to_f32_const())
+}
+
 /// A scale as it is stored: the nearest f16, at most its largest.
 fn to_f16(x: f32) -> f16 {
-    f16::from_f32(x.clamp(-f16::MAX.to_f32_const(), f16::MAX.to_f32_const()))
+    f16::from_f32(within_f16(x))
 }
 
 fn write_f16(bytes: &mut [u8], x: f16) {

@@ -40,7 +40,7 @@ fn unpack_as<const BITS: usize>(bytes: &[u8]) -> [u8; GROUP] {
 }
 
 /// Packs codes of any number of bits up to 8 one behind the other, eight codes in `bits` bytes.
-pub fn pack_dense(bits: usize, codes: &[u8; 8], bytes: &mut [u8]) {
+pub fn pack_dense(bits: usize, codes: [u8; 8], bytes: &mut [u8]) {
     let word = codes.iter().rev().fold(0_u64, |word, code| word << bits | u64::from(*code));
     bytes.copy_from_slice(&word.to_le_bytes()[..bits]);
 }
@@ -73,7 +73,7 @@ mod tests {
         fn unpack_dense_is_the_inverse(codes: [u8; 8], bits in 1_usize..=8) {
             let codes = codes.map(|code| code & (u8::MAX >> (8 - bits)));
             let mut bytes = vec![0xaa; bits];
-            pack_dense(bits, &codes, &mut bytes);
+            pack_dense(bits, codes, &mut bytes);
             prop_assert_eq!(unpack_dense(bits, &bytes), codes);
         }
     }

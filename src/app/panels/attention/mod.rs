@@ -13,6 +13,7 @@ use crate::{
         theme,
         units::{quoted, to_x},
     },
+    cache::blocks::NO_BLOCK,
     engine::Attention,
 };
 use heatmap::{Heatmap, Source};
@@ -303,11 +304,18 @@ fn shaded_text(ui: &mut Ui, run: &RunState, attention: &AttentionState, view: &V
         .show(ui, |ui| ui.add(Label::new(job).wrap()));
 }
 
-/// Block and slot of a token of a lane.
+/// Block and slot of a token of a lane, and whether it was evicted from there since.
 fn placed(run: &RunState, lane: usize, position: usize) -> Option<String> {
     let blocks = run.lanes.get(lane)?.blocks.as_ref().filter(|blocks| blocks.n_blocks > 0)?;
-    let block = blocks.sequences.first()?.blocks.get(position / blocks.block_len)?;
-    Some(format!("block {block}, slot {}", position % blocks.block_len))
+    let sequence = blocks.sequences.first()?;
+    let block_len = blocks.block_len.max(1);
+    let block = *sequence.blocks.get(position / block_len)?;
+    let is_evicted = sequence.evicted.iter().any(|(start, end)| (*start..*end).contains(&position));
+    Some(match (block, is_evicted) {
+        (NO_BLOCK, _) => "evicted".into(),
+        (block, false) => format!("block {block}, slot {}", position % block_len),
+        (block, true) => format!("block {block}, dead"),
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a coordinate on the screen")]

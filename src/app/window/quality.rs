@@ -1,0 +1,63 @@
+//! Quality in the window: begun, told, and what it leaves to the other buttons.
+
+use super::App;
+use crate::app::{
+    quality::{MeasureSettings, QualityForm, QualityState},
+    state::Phase,
+};
+
+impl App {
+    /// The measurement of quality as the window shows it.
+    #[must_use]
+    pub fn quality_state(&self) -> &QualityState {
+        &self.quality
+    }
+
+    /// What the next measurement is to read.
+    pub fn quality_form_mut(&mut self) -> &mut QualityForm {
+        &mut self.quality_form
+    }
+
+    /// Why what was asked for was not done in full.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.run.failure().or_else(|| self.quality.failure())
+    }
+
+    /// What the buttons go by: the engine does one thing at a time.
+    pub(super) fn phase(&self) -> &Phase {
+        if self.quality.phase.is_active() || self.run.phase == Phase::Empty {
+            &self.quality.phase
+        } else {
+            &self.run.phase
+        }
+    }
+
+    /// The settings of a measurement, or why there is none now.
+    pub(super) fn check_quality(&self) -> Result<MeasureSettings, String> {
+        if self.replay.is_some() {
+            return Err("A trace is shown; close it to measure".into());
+        }
+        let settings = self.quality_form.check(&self.form)?;
+        if self.run.phase.is_active() {
+            return Err(
+                "A run is under way, and the engine does one thing at a time: let it finish, or cancel it".into()
+            );
+        }
+        Ok(settings)
+    }
+
+    pub(super) fn measure(&mut self) {
+        match self.check_quality() {
+            Ok(settings) => {
+                let id = self.next_run;
+                self.next_run += 1;
+                self.quality = QualityState::new(id, settings.clone());
+                if let Err(message) = self.worker.measure(id, settings) {
+                    self.quality.fail(message);
+                }
+            }
+            Err(message) => self.quality.fail(message),
+        }
+    }
+}
