@@ -30,9 +30,9 @@ if wants costs; then
         head -n 1 "$out/$name/trace.jsonl" >"$out/$name/header.json"
         rm "$out/$name/trace.jsonl" "$out/$name"/*.png
     }
-    record gpt2 --model shape:gpt2 --tokens 256 \
+    record gpt2 --model shape:gpt2 --tokens 96 \
         --lanes none,contiguous,paged:16,contiguous+f16,contiguous+int8,contiguous+q4_0,contiguous+kivi:4
-    record gpt2-long --model shape:gpt2,ctx=8192 --ids "$(seq -s, 1 4096)" --tokens 64 \
+    record gpt2-long --model shape:gpt2,ctx=8192 --ids "$(seq -s, 1 2048)" --tokens 48 \
         --lanes contiguous,contiguous+f16,contiguous+f8,contiguous+int8,contiguous+q8_0,contiguous+q4_0,contiguous+kivi:4,contiguous+kivi:2,paged:16+window:4/508
 fi
 

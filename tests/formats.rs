@@ -5,10 +5,10 @@ mod support;
 
 use candle_core::{Device, Tensor};
 use kvlab::{
-    cache::{CacheSpec, Format, KvAccess, KvShape, KvStore, Probe, StoreConfig},
+    cache::{CacheSpec, Calibration, Format, KvAccess, KvShape, KvStore, Probe, StoreConfig},
     kernels::{
         HeadShape,
-        codec::{Codec, RowShape},
+        codec::{Codec, Levels, RowShape},
         reference,
         walk::Rows,
     },
@@ -292,12 +292,25 @@ fn reserved_bytes_are_those_counted_by_hand() {
             let spec = format!("{layout}+{name}").parse().expect(name);
             let config = StoreConfig::default();
             let mut store = KvStore::new(spec, shape, config).expect(name);
-            assert_eq!(store.footprint().reserved_bytes, TOKENS * per_token, "{spec}");
             store.open().expect("sequence");
             let reserved = store.footprint().reserved_bytes;
             assert_eq!(reserved, TOKENS * per_token + residual, "{spec}");
             assert_eq!(KvStore::pool_bytes(spec, shape, config).expect(name), reserved, "{spec}");
         }
+    }
+}
+
+/// Of 256 values three may lie apart, 4 bytes each; values have a range for each of 4 heads, keys one found beforehand.
+#[test]
+fn reserved_bytes_of_levels_are_those_counted_by_hand() {
+    let shape = KvShape { n_layer: 2, heads: HeadShape { n_head: 8, n_kv_head: 4, head_dim: 64 }, max_seq_len: 4096 };
+    for (bits, of_codes) in [(2, 64), (3, 96), (4, 128)] {
+        let levels: Vec<f32> = (0..1_u8 << bits).map(|code| f32::from(code) / 16.0).collect();
+        let keys = Levels { levels: levels.clone(), channels: vec![(0.0, 1.0); 256] };
+        let calibration = Calibration::new(vec![(keys, Levels { levels, channels: vec![] }); 2]);
+        let spec = format!("paged:32+kvq:{bits}").parse().expect("a lane");
+        let store = KvStore::with_calibration(spec, shape, StoreConfig::default(), Some(&calibration)).expect("store");
+        assert_eq!(store.footprint().reserved_bytes, 4096 * 2 * (2 * of_codes + 3 * 4 + 3 * 4 + 4 * 4), "{bits} bits");
     }
 }
 
