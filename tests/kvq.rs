@@ -15,7 +15,7 @@ use std::{
 use kvlab::{
     cache::{Calibration, KvStore},
     engine::{Session, SessionConfig},
-    experiment::{DEFAULT_PROMPT, Experiment, LaneEvent},
+    experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, LaneEvent},
     kernels::{
         codec::{Codec, Levels, RowShape},
         walk::Rows,
@@ -311,6 +311,8 @@ fn lanes_of_one_model_share_one_calibration_and_a_cancelled_one_leaves_nothing()
 fn an_experiment_forks_and_watches_such_lanes() {
     let model = golden_model(GOLDENS[0]);
     let lanes = kvlab::cache::spec::parse_lanes("paged:7+kvq:3,contiguous+kvq:3,contiguous+kvq:4+rot").expect("lanes");
+    let cancelled = Experiment::with_progress(model.clone(), &lanes, workload(8), &mut |_| {}, &AtomicBool::new(true));
+    assert!(matches!(cancelled, Err(ExperimentError::Engine(error)) if error.is_cancelled()));
     let mut experiment = Experiment::new(model, &lanes, workload(8)).expect("an experiment");
     let (mut tokens, mut fork_tokens, mut attention) = (vec![vec![]; 3], 0, 0);
     while let Some(event) = experiment.step(&NEVER).expect("a step") {
