@@ -226,3 +226,20 @@ proptest! {
         }
     }
 }
+
+/// "0.5 GB per 1,000 tokens" of a 7B model in f16: by the formula, by the plan, and by a real store of that shape (whose pages nobody touches).
+#[test]
+fn a_thousand_tokens_of_a_7b_take_half_a_gigabyte() {
+    let heads = HeadShape { n_head: 32, n_kv_head: 32, head_dim: 128 };
+    let shape = KvShape { n_layer: 32, heads, max_seq_len: 1000 };
+    let spec = spec("paged:8+f16");
+    let config = StoreConfig { max_sequences: 1, memory_limit_bytes: None };
+    let reserved = KvStore::new(spec, shape, config).expect("a store").footprint().reserved_bytes;
+    assert_eq!(reserved, 524_288_000);
+    assert_eq!(shape.formula_bytes_per_token(spec.format) * 1000, reserved);
+    assert_eq!(LaneBytes::of(spec, shape).expect("a plan").reserved_bytes(1, 1000), Some(reserved));
+    // With 8 key heads for 64 query heads a 70B of 80 layers takes less than that.
+    let heads = HeadShape { n_head: 64, n_kv_head: 8, head_dim: 128 };
+    let grouped = KvShape { n_layer: 80, heads, max_seq_len: 1000 };
+    assert_eq!(KvStore::new(spec, grouped, config).expect("a store").footprint().reserved_bytes, 327_680_000);
+}
