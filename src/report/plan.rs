@@ -90,7 +90,7 @@ pub struct MeanUser {
 
 impl Plan {
     /// # Errors
-    /// [`CacheError::NotBuilt`], [`CacheError::Shape`]; [`CacheError::TooLarge`] for what no 64 bits count.
+    /// [`CacheError::Refused`], [`CacheError::Shape`]; [`CacheError::TooLarge`] for what no 64 bits count.
     pub fn new(question: Question, lanes: &[CacheSpec]) -> Result<Self, CacheError> {
         let mean_length = ratio(question.lengths.mean(|len| len));
         let lanes = lanes.iter().map(|&lane| LanePlan::new(&question, lane)).collect::<Result<_, _>>()?;
