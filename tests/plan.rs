@@ -150,3 +150,17 @@ fn help_defines_what_is_printed() {
         assert!(help.contains(part), "{part} is not in\n{help}");
     }
 }
+
+/// The residual of a long sequence is not cut short by a shorter context that was asked about.
+#[test]
+fn one_user_has_the_whole_residual() {
+    let one = |context: &str| {
+        let plan =
+            json(&["--model", "4,4,4,64", "--lane", "paged:32+kivi:2/4096", "--memory", "1GiB", "--context", context]);
+        plan["lanes"][0]["one_user_tokens"].as_u64().expect("tokens")
+    };
+    assert_eq!(one("1024"), one("65536"));
+    // A residual larger than the memory: what fits is as long as the context at most.
+    let plan = json(&["--model", "story", "--lane", "contiguous+kivi:4/100000", "--memory", "100MiB"]);
+    assert_eq!(plan["lanes"][0]["one_user_tokens"], 1024);
+}

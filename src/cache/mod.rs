@@ -109,7 +109,10 @@ pub enum CacheError {
     NotFinite { tensor: &'static str, layer: usize, token: usize },
     #[error("`{0}` needs levels that were found on a text; none were given")]
     NotCalibrated(CacheSpec),
-    #[error("the memory limit does not hold one block of {block_len} token(s) per sequence; raise --cache-memory")]
+    #[error(
+        "the memory limit does not hold one block of {block_len} token(s) per sequence (and, with kivi, the tokens that stay exact); \
+         raise --cache-memory"
+    )]
     LimitTooSmall { block_len: usize },
     #[error("the cache is too large to be addressed")]
     TooLarge,

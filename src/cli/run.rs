@@ -213,7 +213,9 @@ type Forks = Vec<(usize, usize)>;
 fn extras(args: &Args, lanes: &[Lane], experiment: &mut Experiment) -> anyhow::Result<Forks> {
     let names = lane_names(lanes);
     let find = |flag: &str, name: &str| {
-        let index = names.iter().position(|lane| lane == name);
+        // As it was asked for, or in another order of its parts.
+        let same = || name.parse::<Lane>().ok().and_then(|named| lanes.iter().position(|lane| *lane == named));
+        let index = names.iter().position(|lane| lane == name).or_else(same);
         index.with_context(|| format!("{flag} {name}: there is no such lane; the lanes are {}", names.join(", ")))
     };
     let watched = args.attention.as_deref().map(|name| find("--attention", name)).transpose()?;

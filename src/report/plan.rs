@@ -106,6 +106,10 @@ impl LanePlan {
         let bytes = LaneBytes::of(lane, shape)?;
         let (worst_case, live_length) = (bytes.worst_case(context), bytes.live_length(lengths, context));
         let answer = |demand: &Demand| Answer::new(&bytes, demand, question);
+        // Past this context no residual is cut short by it; if a whole one does not fit, the memory ends before.
+        let endless = LaneBytes::of(lane, crate::cache::KvShape { max_seq_len: usize::MAX, ..shape })?;
+        let one_user_tokens =
+            endless.one_user_tokens(memory_bytes).max(bytes.one_user_tokens(memory_bytes).min(context));
 
         let formula_token_bytes = shape.formula_bytes_per_token(lane.format);
         let formula_bytes = formula_token_bytes.checked_mul(context).ok_or(CacheError::TooLarge)?;
@@ -122,7 +126,7 @@ impl LanePlan {
             worst_case: answer(&worst_case)?,
             live_length: answer(&live_length)?,
             shared_prefix: answer(&bytes.shared_prefix(lengths, *shared_prefix, context))?,
-            one_user_tokens: bytes.one_user_tokens(memory_bytes),
+            one_user_tokens,
             full_context: FullContext {
                 formula_bytes,
                 reserved_bytes,

@@ -16,7 +16,8 @@ live length    a user holds the blocks of its live tokens: the mean over --lengt
 shared prefix  the same, and the full blocks of the first --shared-prefix tokens, which are equal
                for all users, exist once. Lengths count the prefix; its unfinished block is each
                user's own
-one user       tokens that a single user can fill; the next one does not fit
+one user       tokens that a single user can fill, in one prompt; the next one does not fit. A lane
+               that evicts can go on after the prompt
 formula        2 * layers * kv_heads * head_dim * bytes of an element * tokens
 reserved       what a store for one user of that context allocates
 held           blocks of one user of --lengths, on average
@@ -155,7 +156,8 @@ impl Plan {
             notes.push(
                 "nothing is evicted before the end of a prompt: worst case and one user are prompts of that length.\n\
                  \x20     Live lengths are users at rest, with the most blocks that what they keep can lie in; the\n\
-                 \x20     formula beside them counts every token"
+                 \x20     formula beside them counts every token. A shared prefix is kept whole, which can be more\n\
+                 \x20     than users keep of it by themselves"
                     .into(),
             );
         }
