@@ -143,20 +143,17 @@ impl CacheSpec {
     /// put together by hand.
     pub(super) fn check_meaning(&self) -> Result<(), SpecError> {
         let bad = |part: String, reason| Err(SpecError::BadNumber { part, reason });
-        let numbers = match (self.format, self.retention) {
-            (Format::Kivi { residual, .. }, _) if residual > MAX_NUMBER => [residual, 0],
-            (_, Retention::All) => [0, 0],
-            (
-                _,
-                Retention::Window { sinks: first, recent }
-                | Retention::H2o { heavy: first, recent }
-                | Retention::H2oMean { heavy: first, recent },
-            ) => [first, recent],
+        let residual = if let Format::Kivi { residual, .. } = self.format { residual } else { 0 };
+        let (first, recent) = match self.retention {
+            Retention::All => (0, 1),
+            Retention::Window { sinks: first, recent }
+            | Retention::H2o { heavy: first, recent }
+            | Retention::H2oMean { heavy: first, recent } => (first, recent),
         };
-        if numbers.into_iter().any(|number| number > MAX_NUMBER) {
+        if [residual, first, recent].into_iter().any(|number| number > MAX_NUMBER) {
             return bad(self.to_string(), "the number is too large");
         }
-        if self.retention != Retention::All && numbers[1] == 0 {
+        if recent == 0 {
             return bad(self.retention.to_string(), "at least 1 recent token must stay");
         }
         match self.format {

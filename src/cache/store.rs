@@ -209,7 +209,6 @@ impl KvStore {
     pub fn fork(&mut self, seq: SeqId) -> Result<SeqId, CacheError> {
         let parent = self.tables.slot(seq)?;
         let (child, copies) = self.tables.fork(seq)?;
-        // Its ring and its scores come from the parent below.
         let (block_len, slot, len) = (self.tables.block_len(), self.tables.slot(child)?, self.tables.len(child)?);
         let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
         for planes in &mut self.pool {
