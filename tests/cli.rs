@@ -387,3 +387,16 @@ fn a_foreign_file_is_no_trace() {
     assert!(refusal(&["show", "Cargo.toml"]).contains("not a kvlab trace"));
     assert!(refusal(&["show", "nowhere.jsonl"]).contains("cannot be read"));
 }
+
+#[test]
+fn a_lane_is_found_however_it_was_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().join("run");
+    let out = out.to_str().expect("path");
+    let lanes = ["--lanes", "paged+window:4/60+int8,contiguous", "--tokens", "4", "--out", out];
+    let named = ["--fork", "paged:16+int8+window:4/60@2", "--attention", "paged+window:4/60+int8"];
+    let output = kvlab(&[&["run"], &lanes[..], &named[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let refused = refusal(&["run", "--lanes", "contiguous", "--tokens", "4", "--out", out, "--attention", "paged:7"]);
+    assert!(refused.contains("there is no such lane"), "{refused}");
+}
