@@ -19,13 +19,18 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// The policy files: plain integers, no tensors.
-const INTEGERS_ONLY: [&str; 6] = [
+const INTEGERS_ONLY: [&str; 11] = [
     "cache/spec.rs",
     "cache/pool.rs",
     "cache/blocks.rs",
+    "cache/blocks/forget.rs",
     "cache/blocks/reserve.rs",
+    "cache/blocks/rows.rs",
     "cache/capacity.rs",
     "cache/lengths.rs",
+    "cache/live.rs",
+    "cache/residual.rs",
+    "cache/retention.rs",
 ];
 
 fn files(folder: &Path) -> Vec<PathBuf> {

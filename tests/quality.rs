@@ -10,7 +10,7 @@ use std::sync::{
 use candle_core::Device;
 use kvlab::{
     cache::{Uncached, spec::parse_lanes},
-    experiment::quality::{QualityError, QualityEvent, QualityRun, QualitySettings},
+    experiment::quality::{LaneQuality, QualityError, QualityEvent, QualityRun, QualitySettings},
     model::{LoadedModel, Logits, ModelSource, Passage},
 };
 use support::{GOLDENS, NEVER, argmax, forward, golden_model, store};
@@ -89,6 +89,23 @@ fn exact_lanes_lose_nothing_and_int8_little() {
     // The whole region of 1,024 tokens against blocks of 16: 199 tokens are 13 blocks.
     assert!(close(number(lanes[0].held_bytes_per_token), 7680.0 * 1024.0 / 199.0, 1e-12));
     assert!(close(number(lanes[2].held_bytes_per_token), 7680.0 * 208.0 / 199.0, 1e-12));
+}
+
+/// What the README's table shows: formats lie apart, and a window forgets what it cannot reach and keeps what it can.
+#[test]
+fn the_table_discriminates() {
+    let settings = QualitySettings { prompt_tokens: 64, greedy_tokens: 0, batch: 2 };
+    // One that asks for much from long ago.
+    let mut story = Passage::held_out_stories().expect("embedded").swap_remove(20);
+    story.truncate(640);
+    let run = run("contiguous,paged:16+int8,paged:32+kivi:2,paged:16+window:4/252", vec![story], settings);
+    let [exact, int8, kivi, window] = &run.summaries()[..] else { panic!("four lanes") };
+    let (int8_kl, kivi_kl) = (number(int8.kl), number(kivi.kl));
+    assert!(int8_kl < 1e-3 && kivi_kl >= 10.0 * int8_kl, "{int8_kl} {kivi_kl}");
+    let recall = |lane: &LaneQuality, bucket: &str| number(lane.recall[bucket]);
+    assert!(exact.recall_asked["300-600"] > 10 && recall(exact, "300-600") > 0.9);
+    assert!(recall(window, "300-600") <= 0.2, "{}", recall(window, "300-600"));
+    assert!(recall(window, "0-100") >= recall(exact, "0-100") - 0.05, "{}", recall(window, "0-100"));
 }
 
 #[test]

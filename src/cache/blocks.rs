@@ -13,9 +13,12 @@
 //!
 //! Everything here is all or nothing: a call that fails has changed nothing.
 
+mod forget;
 mod reserve;
+mod rows;
 
 pub use reserve::Reservation;
+pub use rows::RowRun;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -64,13 +67,6 @@ pub struct BlockCopy {
 
 /// A place in a table whose block was given back, because all its tokens were evicted.
 pub const NO_BLOCK: BlockId = BlockId::MAX;
-
-/// `len` rows one behind the other, from `row` on: of the pool's planes (`block * block_len + slot`), or of a buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowRun {
-    pub row: usize,
-    pub len: usize,
-}
 
 #[derive(Debug)]
 struct Sequence {
@@ -247,76 +243,6 @@ impl BlockTables {
         open.map(|(slot, s)| (slot, OpenSequence { len: s.len, table: &s.table, live: &s.live }))
     }
 
-    /// The row of a token whose block was not given back, or of one that a step is adding.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn row(&self, seq: SeqId, position: usize) -> Result<Option<usize>, CacheError> {
-        let sequence = self.get(seq)?;
-        Ok(match self.policy {
-            Policy::Concat { .. } => Some(sequence.live.rank(position) + position.saturating_sub(sequence.len)),
-            Policy::Paged(_) | Policy::Contiguous { .. } => {
-                let block = sequence.table.get(position / self.block_len).filter(|block| **block != NO_BLOCK);
-                block.map(|block| *block as usize * self.block_len + position % self.block_len)
-            }
-        })
-    }
-
-    /// Where the live tokens among `positions` lie, oldest first; those from the sequence's length on are a step's new ones, which
-    /// are live. Runs end with their block in a pool, whose blocks need not be neighbours.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn rows(&self, seq: SeqId, positions: Positions) -> Result<Vec<RowRun>, CacheError> {
-        let sequence = self.get(seq)?;
-        let mut runs: Vec<RowRun> = vec![];
-        let new = Positions { start: positions.start.max(sequence.len), ..positions };
-        let old = Positions { end: positions.end.min(sequence.len), ..positions };
-        for mut range in sequence.live.within(old).chain((!new.is_empty()).then_some(new)) {
-            while !range.is_empty() {
-                let Some(row) = self.row(seq, range.start)? else { break };
-                let len = match self.policy {
-                    Policy::Concat { .. } => range.len(),
-                    _ => range.len().min(self.block_len - range.start % self.block_len),
-                };
-                match runs.last_mut() {
-                    Some(last) if last.row + last.len == row && !matches!(self.policy, Policy::Paged(_)) => {
-                        last.len += len;
-                    }
-                    _ => runs.push(RowRun { row, len }),
-                }
-                range.start += len;
-            }
-        }
-        Ok(runs)
-    }
-
-    /// The tokens at `positions` are gone: blocks of a pool whose last live token they were are given back. Returns how many blocks.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn evict(&mut self, seq: SeqId, positions: &[usize]) -> Result<usize, CacheError> {
-        let (block_len, mut given_back) = (self.block_len, 0);
-        let sequence = self.get_mut(seq)?;
-        for position in positions {
-            if sequence.live.evict(*position) {
-                sequence.evicted_at = sequence.len;
-            }
-        }
-        let Policy::Paged(pool) = &mut self.policy else { return Ok(0) };
-        let Some(sequence) = &mut self.sequences[seq.slot as usize].0 else { return Ok(0) };
-        for position in positions {
-            let index = position / block_len;
-            let block = Positions { start: index * block_len, end: (index + 1) * block_len };
-            let is_full = block.end <= sequence.len;
-            if is_full && sequence.table[index] != NO_BLOCK && sequence.live.count_in(block) == 0 {
-                pool.release(std::mem::replace(&mut sequence.table[index], NO_BLOCK));
-                given_back += 1;
-            }
-        }
-        Ok(given_back)
-    }
-
     /// # Errors
     /// [`CacheError::TooManySequences`]
     pub fn open(&mut self) -> Result<SeqId, CacheError> {
@@ -408,55 +334,6 @@ impl BlockTables {
                 }
             }
             Policy::Concat { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Whether a sequence can be what it was when it had `len` tokens.
-    ///
-    /// # Errors
-    /// [`CacheError::TruncateGrows`] when `len` is past the end, [`CacheError::Evicted`] when a token that the sequence still had then is
-    /// gone, [`CacheError::UnknownSequence`]
-    pub fn can_truncate(&self, seq: SeqId, len: usize) -> Result<(), CacheError> {
-        let Sequence { len: current, live, evicted_at, .. } = self.get(seq)?;
-        if len > *current {
-            return Err(CacheError::TruncateGrows { len, current: *current });
-        }
-        if len < *evicted_at && !live.gaps(len).is_empty() {
-            return Err(CacheError::Evicted { len, nearest_len: *evicted_at });
-        }
-        Ok(())
-    }
-
-    /// The shortest length, but for those without a gap, to which a sequence can go back.
-    ///
-    /// # Errors
-    /// [`CacheError::UnknownSequence`]
-    pub fn evicted_at(&self, seq: SeqId) -> Result<usize, CacheError> {
-        self.get(seq).map(|s| s.evicted_at)
-    }
-
-    /// Forgets the tokens from `len` on.
-    ///
-    /// # Errors
-    /// Those of [`Self::can_truncate`].
-    pub fn truncate(&mut self, seq: SeqId, len: usize) -> Result<(), CacheError> {
-        self.can_truncate(seq, len)?;
-        let keep = len.div_ceil(self.block_len);
-        if let Policy::Paged(pool) = &mut self.policy
-            && let Some(sequence) = &mut self.sequences[seq.slot as usize].0
-        {
-            while sequence.table.len() > keep {
-                if let Some(block) = sequence.table.pop().filter(|block| *block != NO_BLOCK) {
-                    pool.release(block);
-                }
-            }
-        }
-        let sequence = self.get_mut(seq)?;
-        sequence.len = len;
-        sequence.live.truncate(len);
-        if sequence.live.gaps(len).is_empty() {
-            sequence.evicted_at = 0;
         }
         Ok(())
     }

@@ -201,6 +201,7 @@ fn number(part: &str, text: &str) -> Result<usize, SpecError> {
 fn pair(part: &str, text: &str) -> Result<(usize, usize), SpecError> {
     let (a, b) = text
         .split_once('/')
+        .filter(|(_, second)| !second.contains('/'))
         .ok_or(SpecError::BadNumber { part: part.into(), reason: "two numbers are expected, as in 4/256" })?;
     Ok((number(part, a)?, number(part, b)?))
 }
@@ -237,6 +238,13 @@ fn parse_format(text: &str) -> Result<Option<Format>, SpecError> {
             "q8_0" => Format::Q8_0,
             "q4_0" => Format::Q4_0,
             "int4" => Format::Int4,
+            "kivi" => {
+                return Err(SpecError::BadNumber {
+                    part: text.into(),
+                    reason: "how many bits? As in kivi:4 or kivi:2/64",
+                });
+            }
+            "kvq" => return Err(SpecError::BadNumber { part: text.into(), reason: "how many bits? As in kvq:3" }),
             _ => return Ok(None),
         },
         Some(("kivi", rest)) => {

@@ -77,4 +77,7 @@ fn refusals_say_why() {
     assert!(refusal("paged:32+kivi:5").contains("2, 4 or 8 bits"));
     assert!(refusal("paged+window:4/0").contains("at least 1 recent"));
     assert!(refusal("paged+window:4").contains("two numbers"));
+    assert!(refusal("paged+window:4/60/3").contains("two numbers"));
+    assert!(refusal("contiguous+kivi").contains("how many bits"));
+    assert!(refusal("contiguous+kvq").contains("how many bits"));
 }

@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let has_tokenizer = model.tokenizer.is_some();
-    let mut experiment = experiment(model, &[lane], workload)?;
+    let mut experiment = experiment(&model, &[lane], workload)?;
     // Whether it can be written is found out now, not after the last token.
     let file = args.logits.as_deref().map(PendingFile::create).transpose()?;
 

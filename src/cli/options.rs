@@ -13,7 +13,7 @@ use crate::{
     engine::{EngineError, Sampling},
     experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, Workload},
     measure::machine::DeviceChoice,
-    model::{HubConfig, LoadedModel, ModelError, ModelSource},
+    model::{Calibrating, HubConfig, LoadedModel, ModelError, ModelSource},
     report::units::parse_size,
 };
 
@@ -115,41 +115,30 @@ impl CacheArgs {
     }
 }
 
-/// Finds the levels that lanes need, with a progress bar; says on standard error what a person should know.
-///
-/// # Errors
-/// [`ModelError::Cancelled`], and what a forward pass meets.
-pub fn calibrate(model: &LoadedModel, lanes: &[Lane]) -> Result<(), ModelError> {
+/// Builds something whose lanes may need levels of `model`, with a progress bar while they are found; says on standard error what a
+/// person should know about them.
+pub fn with_calibration_bar<T>(model: &LoadedModel, build: impl FnOnce(&mut dyn FnMut(Calibrating)) -> T) -> T {
     let mut bars = progress::ModelBars::default();
-    for lane in lanes {
-        if let Lane::Cache(spec) = lane {
-            model.calibrated(*spec, &mut |progress| bars.show_calibration(progress), &super::CANCEL)?;
-        }
-    }
+    let built = build(&mut |progress| bars.show_calibration(progress));
     bars.clear();
     if let Some(note) = model.calibrations.note() {
         let _ = writeln!(io::stderr(), "note: {note}");
     }
-    Ok(())
+    built
 }
 
-/// Builds the lanes, with a progress bar where levels have to be found first; says on standard error what a person should know.
+/// Builds the lanes of a run.
 ///
 /// # Errors
 /// Those of [`Experiment::with_progress`]; [`ModelError::Cancelled`] by itself.
-pub fn experiment(model: Arc<LoadedModel>, lanes: &[Lane], workload: Workload) -> anyhow::Result<Experiment> {
-    let mut bars = progress::ModelBars::default();
-    let mut show = |progress| bars.show_calibration(progress);
-    let experiment = Experiment::with_progress(model, lanes, workload, &mut show, &super::CANCEL);
-    bars.clear();
-    let experiment = experiment.map_err(|error| match error {
-        ExperimentError::Engine(EngineError::Model(error)) if matches!(error, ModelError::Cancelled) => error.into(),
-        error => anyhow::Error::from(error),
-    })?;
-    if let Some(note) = experiment.model().calibrations.note() {
-        let _ = writeln!(io::stderr(), "note: {note}");
-    }
-    Ok(experiment)
+pub fn experiment(model: &Arc<LoadedModel>, lanes: &[Lane], workload: Workload) -> anyhow::Result<Experiment> {
+    let build = |show: &mut dyn FnMut(Calibrating)| {
+        Experiment::with_progress(model.clone(), lanes, workload, show, &super::CANCEL)
+    };
+    with_calibration_bar(model, build).map_err(|error| match error {
+        ExperimentError::Engine(EngineError::Model(error @ ModelError::Cancelled)) => error.into(),
+        error => error.into(),
+    })
 }
 
 impl ModelArgs {

@@ -13,9 +13,9 @@ use anyhow::{Context, bail};
 
 use crate::{
     cache::spec::parse_lanes,
-    experiment::quality::{DEFAULT_LANES, LaneQuality, QualityRun, QualitySettings},
+    experiment::quality::{DEFAULT_LANES, LaneQuality, QualityError, QualityRun, QualitySettings},
     measure::machine::Machine,
-    model::{LoadedModel, ModelSource, Passage, hub::name::short},
+    model::{Calibrating, LoadedModel, ModelError, ModelSource, Passage, hub::name::short},
     report::{
         files::{PendingFile, SUMMARY, remove_stale},
         quality::{
@@ -27,7 +27,7 @@ use crate::{
 
 use super::{
     CANCEL, CANCELLED,
-    options::{ModelArgs, calibrate},
+    options::{ModelArgs, with_calibration_bar},
     progress,
     run::TRACE,
     unless_closed,
@@ -90,8 +90,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let passages = passages(args, &model, text.as_deref())?;
     let settings =
         QualitySettings { prompt_tokens: args.prompt_tokens, greedy_tokens: args.greedy_tokens, batch: args.batch };
-    calibrate(&model, &lanes)?;
-    let mut quality = QualityRun::new(model, &lanes, passages, settings)?;
+    let build = |show: &mut dyn FnMut(Calibrating)| {
+        QualityRun::with_progress(model.clone(), &lanes, passages, settings, show, &CANCEL)
+    };
+    let mut quality = with_calibration_bar(&model, build).map_err(|error| match error {
+        QualityError::Model(error @ ModelError::Cancelled) => anyhow::Error::from(error),
+        error => error.into(),
+    })?;
     let info = info(args, &quality);
     args.out.as_deref().map(open_folder).transpose()?;
 

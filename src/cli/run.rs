@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
     let workload = Workload { rehearse: !args.no_rehearsal, ..workload };
-    let mut experiment = experiment(model, &lanes, workload)?;
+    let mut experiment = experiment(&model, &lanes, workload)?;
     let mut forks = extras(args, &lanes, &mut experiment)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
 

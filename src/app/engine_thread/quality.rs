@@ -11,7 +11,6 @@ use crate::{
         quality::{MeasureSettings, QualityReport},
         worker::What,
     },
-    cache::Lane,
     experiment::quality::QualityRun,
     model::{Calibrating, ModelSource, Passage},
 };
@@ -63,18 +62,12 @@ impl Engine {
             story.truncate(asked.tokens);
         }
         let mut facts = facts(&model, device_note, &[]);
-        for lane in &settings.lanes {
-            let Lane::Cache(spec) = lane else { continue };
-            let mut tell = |Calibrating { done, all, .. }| {
-                let _ = self.tell(run, What::Calibrating { done, all });
-            };
-            if let Err(error) = model.calibrated(*spec, &mut tell, cancel) {
-                return Ok(Err(error.to_string()));
-            }
-        }
-        facts.model_note = facts.model_note.or_else(|| model.calibrations.note());
-        match QualityRun::new(model, &settings.lanes, passages, asked.settings) {
+        let mut tell = |Calibrating { done, all, .. }| {
+            let _ = self.tell(run, What::Calibrating { done, all });
+        };
+        match QualityRun::with_progress(model, &settings.lanes, passages, asked.settings, &mut tell, cancel) {
             Ok(quality) => {
+                facts.model_note = facts.model_note.or_else(|| quality.model().calibrations.note());
                 self.tell(run, What::Ready(Box::new(facts)))?;
                 let told = Instant::now();
                 Ok(Ok(Active::Quality(Box::new(Measuring { run, quality, cancel: cancel.clone(), told }))))

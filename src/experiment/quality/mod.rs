@@ -23,7 +23,7 @@ use crate::{
     cache::{CacheSpec, KvStore, Lane, Layout, StoreConfig},
     engine::EngineError,
     measure::{machine::available_memory_bytes, quality::Prediction},
-    model::{LoadedModel, Passage},
+    model::{Calibrating, LoadedModel, Passage},
 };
 
 pub use error::QualityError;
@@ -118,6 +118,22 @@ impl QualityRun {
         passages: Vec<Passage>,
         settings: QualitySettings,
     ) -> Result<Self, QualityError> {
+        Self::with_progress(model, lanes, passages, settings, &mut |_| {}, &AtomicBool::new(false))
+    }
+
+    /// [`Self::new`], which may take a while: levels that a lane needs are found on a text first, `calibrating` is told how far that is, and
+    /// `cancel` ends it.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and [`ModelError::Cancelled`].
+    pub fn with_progress(
+        model: Arc<LoadedModel>,
+        lanes: &[Lane],
+        passages: Vec<Passage>,
+        settings: QualitySettings,
+        calibrating: &mut dyn FnMut(Calibrating),
+        cancel: &AtomicBool,
+    ) -> Result<Self, QualityError> {
         let config = model.model.config();
         error::check(config, &model.source.to_string(), lanes, &passages, settings)?;
         let exact_lane = exact_lane();
@@ -141,6 +157,9 @@ impl QualityRun {
         }
         if let Some(available_bytes) = available_memory_bytes().filter(|free| *free < needed_bytes) {
             return Err(QualityError::TooLarge { needed_bytes, available_bytes });
+        }
+        for spec in &specs {
+            model.calibrated(*spec, calibrating, cancel)?;
         }
         let runs = specs
             .into_iter()
