@@ -81,11 +81,11 @@ pub(super) fn plan(spec: CacheSpec, shape: KvShape, config: StoreConfig) -> Resu
 const MOST: usize = 1 << 20;
 
 impl LaneBytes {
-    /// The few numbers by which [`super::capacity`] plans stores of `spec`. Of the context of `shape` it matters only that no ring of
+    /// The few numbers by which [`crate::cache::capacity`] plans stores of `spec`. Of the context of `shape` it matters only that no ring of
     /// exact tokens is longer.
     ///
     /// # Errors
-    /// As [`KvStore::new`].
+    /// As [`crate::cache::KvStore::new`].
     pub fn of(spec: CacheSpec, shape: KvShape) -> Result<Self, CacheError> {
         let one_block = KvShape { max_seq_len: 1, ..shape };
         let Plan { tables, rows, residual, .. } = plan(spec, one_block, StoreConfig::default())?;

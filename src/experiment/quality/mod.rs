@@ -125,7 +125,7 @@ impl QualityRun {
     /// `cancel` ends it.
     ///
     /// # Errors
-    /// As [`Self::new`], and [`ModelError::Cancelled`].
+    /// As [`Self::new`], and [`ModelError::Cancelled`](crate::model::ModelError::Cancelled).
     pub fn with_progress(
         model: Arc<LoadedModel>,
         lanes: &[Lane],
