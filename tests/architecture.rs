@@ -9,7 +9,7 @@ use std::{
 const ROOMS: [(&str, &[&str]); 9] = [
     ("kernels", &[]),
     ("cache", &["kernels"]),
-    ("measure", &[]),
+    ("measure", &["kernels"]),
     ("model", &["kernels", "cache", "measure"]),
     ("engine", &["kernels", "cache", "measure", "model"]),
     ("experiment", &["cache", "measure", "model", "engine"]),

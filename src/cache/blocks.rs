@@ -338,6 +338,13 @@ impl BlockTables {
         Ok(())
     }
 
+    /// Mixes up the free blocks of a paged pool, see [`BlockPool::shuffle_free`]; other layouts have no order to lose.
+    pub fn shuffle_free(&mut self, seed: u64) {
+        if let Policy::Paged(pool) = &mut self.policy {
+            pool.shuffle_free(seed);
+        }
+    }
+
     /// Bytes of the tables and of the pool behind them.
     #[must_use]
     pub fn metadata_bytes(&self) -> u64 {

@@ -3,7 +3,7 @@
 use crate::kernels::hadamard::rotate;
 
 use super::{
-    CacheError, Format, KvStore, Layout, SeqId,
+    CacheError, Format, KvStore, Layout, SeqId, Span,
     live::Positions,
     picture::{PoolPicture, SequencePicture},
 };
@@ -97,5 +97,27 @@ impl KvStore {
             }
         }
         Ok((k, v))
+    }
+
+    /// The memory that attention over a sequence reads, layer by layer: codes and scales of its live tokens, block by block. For a floor
+    /// under the time that takes.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`]
+    pub fn stored(&self, seq: SeqId) -> Result<Vec<&[u8]>, CacheError> {
+        let len = self.tables.len(seq)?;
+        let span = Span { seq, past: len, new: 0 };
+        let mut memory = vec![];
+        for layer in 0..self.shape.n_layer {
+            for tile in self.tiles(span, layer, Positions { start: len, end: len })? {
+                memory.extend([tile.keys, tile.values].iter().flat_map(|rows| rows.bytes(tile.first, tile.len)));
+            }
+        }
+        Ok(memory)
+    }
+
+    /// Mixes up the free blocks of a pool, as use would: see [`super::pool::BlockPool::shuffle_free`].
+    pub fn shuffle_free(&mut self, seed: u64) {
+        self.tables.shuffle_free(seed);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod hadamard;
+pub mod peak;
 pub mod reference;
 mod rows;
 pub mod simd;

@@ -39,6 +39,14 @@ impl<'a> Rows<'a> {
             levels: None,
         }
     }
+
+    /// The memory of the tokens `first ..`, `len` of them: codes and scales.
+    #[must_use]
+    pub fn bytes(&self, first: usize, len: usize) -> [&'a [u8]; 2] {
+        let scale_bytes = self.codec.scale_bytes(self.shape);
+        let codes = &self.codes[first * self.token_stride..][..len * self.token_stride];
+        [codes, &self.scales[first * scale_bytes..][..len * scale_bytes]]
+    }
 }
 
 /// Tokens whose rows lie one behind the other: a block or a part of one, or a whole buffer.

@@ -1,12 +1,11 @@
 //! The machine under the numbers: processor, threads, SIMD, memory and its bandwidth, devices.
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use candle_core::Device;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::stats::median;
+use super::{floor::read_secs, stats::median};
 
 /// What stands beside every figure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,36 +83,17 @@ fn simd() -> Vec<String> {
 
 /// Bytes that a bandwidth measurement reads: several times any last-level cache of a laptop.
 const BANDWIDTH_BYTES: usize = 256 << 20;
-const BANDWIDTH_REPEATS: usize = 7;
+const BANDWIDTH_REPEATS: usize = 3;
 
-/// Bytes per second that all threads together read from memory: the median of several passes over
+/// Bytes per second that all threads of the current pool together read from memory: the median of several measurements over
 /// 256 MiB, every byte used.
 #[must_use]
 pub fn read_bandwidth_bytes_per_sec() -> f64 {
-    let words = vec![1_u64; BANDWIDTH_BYTES / size_of::<u64>()];
-    let share = words.len().div_ceil(rayon::current_num_threads());
-    let passes: Vec<f64> = (0..BANDWIDTH_REPEATS)
-        .map(|_| {
-            let started = Instant::now();
-            let sum: u64 = words.par_chunks(share).map(sum_words).sum();
-            std::hint::black_box(sum);
-            started.elapsed().as_secs_f64()
-        })
-        .collect();
+    let bytes = vec![1_u8; BANDWIDTH_BYTES];
+    let passes: [f64; BANDWIDTH_REPEATS] = std::array::from_fn(|_| read_secs(&[&bytes]));
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let bytes = BANDWIDTH_BYTES as f64;
     median(&passes).map_or(0.0, |secs| bytes / secs)
-}
-
-/// Independent sums, so that the adds do not wait for each other.
-fn sum_words(words: &[u64]) -> u64 {
-    let mut sums = [0_u64; 16];
-    for chunk in words.chunks_exact(16) {
-        for (sum, word) in sums.iter_mut().zip(chunk) {
-            *sum = sum.wrapping_add(*word);
-        }
-    }
-    words.chunks_exact(16).remainder().iter().sum::<u64>() + sums.iter().sum::<u64>()
 }
 
 /// What `--device` may name.

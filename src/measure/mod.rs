@@ -1,6 +1,8 @@
-//! What it ran on and what that can do at best: the machine, its memory bandwidth, its statistics; and how far a prediction
-//! lies from the exact one.
+//! What it ran on and what that can do at best: the machine, the floors under a measured time, who else works on it, statistics; and
+//! how far a prediction lies from the exact one.
 
+pub mod floor;
+pub mod load;
 pub mod machine;
 pub mod quality;
 pub mod stats;

@@ -7,12 +7,16 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{LayerNorm, Module};
 
 use crate::cache::{KvAccess, Probe};
 
-use super::{Config, ModelError, weights::Weights};
+use super::{
+    Config, ModelError, WeightType,
+    matrix::{Matrix, Memory},
+    weights::Weights,
+};
 
 /// Which rows of logits a forward pass computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +35,7 @@ pub struct AttentionProbe {
 }
 
 struct Linear {
-    /// `[in, out]`
-    weight: Tensor,
+    weight: Matrix,
     /// `[out]`
     bias: Tensor,
 }
@@ -40,7 +43,7 @@ struct Linear {
 impl Linear {
     /// `[T, in]` -> `[T, out]`
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        x.matmul(&self.weight)?.broadcast_add(&self.bias)
+        self.weight.forward(x)?.broadcast_add(&self.bias)
     }
 }
 
@@ -53,18 +56,46 @@ struct Block {
     mlp_c_proj: Linear,
 }
 
+impl Block {
+    /// Where its weights are, `None` for each that is not in host memory.
+    fn memory(&self) -> impl Iterator<Item = Option<Memory<'_>>> {
+        let linears = [&self.attn_c_attn, &self.attn_c_proj, &self.mlp_c_fc, &self.mlp_c_proj];
+        let linears = linears.into_iter().flat_map(|linear| [linear.weight.memory(), Memory::of(&linear.bias)]);
+        norm_memory(&self.ln_1).chain(norm_memory(&self.ln_2)).chain(linears)
+    }
+}
+
+fn norm_memory(norm: &LayerNorm) -> impl Iterator<Item = Option<Memory<'_>>> {
+    norm.bias().into_iter().chain([norm.weight()]).map(Memory::of)
+}
+
 /// A loaded model. It holds no state of a generation; many lanes share one.
 pub struct Gpt2 {
     config: Config,
     device: Device,
+    weights: WeightType,
+    /// `[V, E]`, to look up rows.
     wte: Tensor,
     wpe: Tensor,
     blocks: Vec<Block>,
     ln_f: LayerNorm,
+    /// `[E, V]`: `wte`, turned.
+    head: Matrix,
+}
+
+/// The weights that a decoded token multiplies, in host memory, as long as this lives.
+pub struct WeightMemory<'a>(Vec<Memory<'a>>);
+
+impl WeightMemory<'_> {
+    /// Each once.
+    #[must_use]
+    pub fn buffers(&self) -> Vec<&[u8]> {
+        self.0.iter().map(Memory::bytes).collect()
+    }
 }
 
 impl Gpt2 {
-    /// Reads the weights one by one; `progress(done, all)` after each tensor, before which
+    /// Reads the weights one by one and keeps the matrices as `types`; `progress(done, all)` after each tensor, before which
     /// `cancel` is looked at.
     ///
     /// # Errors
@@ -73,6 +104,7 @@ impl Gpt2 {
         config: Config,
         weights: &mut Weights,
         device: &Device,
+        types: WeightType,
         progress: &mut dyn FnMut(usize, usize),
         cancel: &AtomicBool,
     ) -> Result<Self, ModelError> {
@@ -89,21 +121,24 @@ impl Gpt2 {
             progress(i + 1, n_all);
             Ok(tensor)
         };
-        let (wte, wpe) = (next()?, next()?);
+        let (embeddings, wpe) = (next()?, next()?);
+        let wte = types.embedding(&embeddings)?;
+        let head = Matrix::tied(&embeddings, &wte, types)?;
+        drop(embeddings);
         let eps = config.layer_norm_epsilon;
         let mut blocks = Vec::with_capacity(config.n_layer);
         for _ in 0..config.n_layer {
             blocks.push(Block {
                 ln_1: LayerNorm::new(next()?, next()?, eps),
-                attn_c_attn: Linear { weight: next()?, bias: next()? },
-                attn_c_proj: Linear { weight: next()?, bias: next()? },
+                attn_c_attn: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
+                attn_c_proj: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
                 ln_2: LayerNorm::new(next()?, next()?, eps),
-                mlp_c_fc: Linear { weight: next()?, bias: next()? },
-                mlp_c_proj: Linear { weight: next()?, bias: next()? },
+                mlp_c_fc: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
+                mlp_c_proj: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
             });
         }
         let ln_f = LayerNorm::new(next()?, next()?, eps);
-        Ok(Self { config, device: device.clone(), wte, wpe, blocks, ln_f })
+        Ok(Self { config, device: device.clone(), weights: types, wte, wpe, blocks, ln_f, head })
     }
 
     #[must_use]
@@ -114,6 +149,21 @@ impl Gpt2 {
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How its matrices are kept.
+    #[must_use]
+    pub fn weights(&self) -> WeightType {
+        self.weights
+    }
+
+    /// What a decoded token reads of the model, each buffer once; `None` where that is not in host memory.
+    #[must_use]
+    pub fn weight_memory(&self) -> Option<WeightMemory<'_>> {
+        let blocks = self.blocks.iter().flat_map(Block::memory);
+        let all = blocks.chain(norm_memory(&self.ln_f)).chain([self.head.memory()]);
+        let all = all.collect::<Option<Vec<_>>>()?;
+        Some(WeightMemory(all))
     }
 
     /// One forward pass over the new tokens of the step behind `kv`: `tokens` `[T]`, the spans one after the
@@ -136,7 +186,7 @@ impl Gpt2 {
             Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
         };
         let x = self.ln_f.forward(&x)?;
-        Ok(x.matmul(&self.wte.t()?)?) // [rows, E] x [E, V] -> [rows, V]
+        Ok(self.head.forward(&x)?) // [rows, E] x [E, V] -> [rows, V]
     }
 
     /// [`Gpt2::forward`] without its head: what the chunks of a prefill before the last are run for, their keys and
@@ -155,7 +205,8 @@ impl Gpt2 {
         let tokens = Tensor::new(tokens, &self.device)?; // [T]
         let positions = Tensor::new(positions, &self.device)?; // [T]
 
-        let mut x = (self.wte.index_select(&tokens, 0)? + self.wpe.index_select(&positions, 0)?)?; // [T, E]
+        let embedded = self.wte.index_select(&tokens, 0)?.to_dtype(DType::F32)?;
+        let mut x = (embedded + self.wpe.index_select(&positions, 0)?)?; // [T, E]
         for (layer, block) in self.blocks.iter().enumerate() {
             if cancel.load(Ordering::Relaxed) {
                 return Err(ModelError::Cancelled);

@@ -7,6 +7,7 @@ pub mod gpt2;
 pub mod heldout;
 pub mod hub;
 pub mod known;
+mod matrix;
 pub mod safetensors;
 pub mod source;
 pub mod tokenizer;
@@ -14,10 +15,11 @@ pub mod weights;
 
 pub use calibration::{Calibrated, Calibrating, CalibrationText, Calibrations, LevelsOf};
 pub use config::Config;
-pub use gpt2::{AttentionProbe, Gpt2, Logits};
+pub use gpt2::{AttentionProbe, Gpt2, Logits, WeightMemory};
 pub use heldout::{Passage, RecallMark};
 pub use hub::{HubConfig, HubError};
 pub use known::KnownModel;
+pub use matrix::WeightType;
 pub use source::{LoadedModel, ModelSource, Progress, story_tensors};
 pub use tokenizer::{TextStream, Tokenizer};
 

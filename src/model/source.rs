@@ -14,7 +14,7 @@ use candle_core::{Device, Tensor};
 use crate::measure::machine::available_memory_bytes;
 
 use super::{
-    Calibrations, Config, Gpt2, HubConfig, ModelError, Tokenizer,
+    Calibrations, Config, Gpt2, HubConfig, ModelError, Tokenizer, WeightType,
     config::SHAPES,
     hub::{self, CONFIG, Fetch, MERGES, TOKENIZER, VOCAB, WEIGHTS, snapshot},
     safetensors::{SafetensorsFile, Source},
@@ -174,13 +174,28 @@ impl ModelSource {
         self.load_with(&HubConfig::from_env(), device, progress, cancel)
     }
 
+    /// Loads the model with its weights in f32, as all that compares caches does.
+    ///
+    /// # Errors
+    /// As [`Self::load_as`].
+    pub fn load_with(
+        &self,
+        hub: &HubConfig,
+        device: &Device,
+        progress: &mut dyn FnMut(Progress),
+        cancel: &AtomicBool,
+    ) -> Result<LoadedModel, ModelError> {
+        self.load_as(WeightType::F32, hub, device, progress, cancel)
+    }
+
     /// Loads the model. `progress` is told of the bytes of each file from the hub and of each tensor; `cancel` is
     /// looked at while bytes are waited for, and before each tensor.
     ///
     /// # Errors
     /// One clear [`ModelError`] for whatever is wrong, before memory for the weights is taken.
-    pub fn load_with(
+    pub fn load_as(
         &self,
+        weights_as: WeightType,
         hub: &HubConfig,
         device: &Device,
         progress: &mut dyn FnMut(Progress),
@@ -213,7 +228,7 @@ impl ModelSource {
             hub::check_cached(&folder.join(WEIGHTS), &hash)?;
         }
         let mut tensors = |done, all| progress(Progress::Loading { done, all });
-        let model = Gpt2::load(config, &mut weights, device, &mut tensors, cancel)?;
+        let model = Gpt2::load(config, &mut weights, device, weights_as, &mut tensors, cancel)?;
         let calibrations = Calibrations::from_env();
         Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash, calibrations })
     }

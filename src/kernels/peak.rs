@@ -1,0 +1,146 @@
+//! What this processor can do at best, so that a measured time can be held against it: read bytes, and multiply and add in f32.
+//!
+//! Both are the roofs of Williams et al. 2009 ("Roofline"): a kernel that reads `b` bytes and computes `f` operations cannot take less
+//! than the longer of `b / bandwidth` and `f / peak`.
+
+#![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
+
+use super::simd::{LANES, Portable, Simd};
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::Avx2;
+
+/// Bytes that are loaded together; four such are in flight, each with a sum of its own.
+const LINE: usize = 64;
+const IN_FLIGHT: usize = 4;
+
+/// Reads every byte of `bytes` on this thread and returns a sum of them, so that no read can be left out.
+#[must_use]
+pub fn read(bytes: &[u8]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            #[expect(unsafe_code, reason = "a function compiled for AVX-512")]
+            // SAFETY: the processor has AVX-512, as was just asked.
+            return unsafe { read_avx512(bytes) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            #[expect(unsafe_code, reason = "a function compiled for AVX2")]
+            // SAFETY: the processor has AVX2, as was just asked.
+            return unsafe { read_avx2(bytes) };
+        }
+    }
+    read_lines(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn read_avx512(bytes: &[u8]) -> u64 {
+    read_lines(bytes)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn read_avx2(bytes: &[u8]) -> u64 {
+    read_lines(bytes)
+}
+
+#[inline(always)]
+fn read_lines(bytes: &[u8]) -> u64 {
+    let mut sums = [[0_u64; LINE / 8]; IN_FLIGHT];
+    let mut chunks = bytes.chunks_exact(IN_FLIGHT * LINE);
+    for chunk in &mut chunks {
+        for (sums, line) in sums.iter_mut().zip(chunk.chunks_exact(LINE)) {
+            let words: [u64; LINE / 8] = bytemuck::pod_read_unaligned(line);
+            for (sum, word) in sums.iter_mut().zip(words) {
+                *sum = sum.wrapping_add(word);
+            }
+        }
+    }
+    let rest = chunks.remainder().iter().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(*byte)));
+    sums.iter().flatten().fold(rest, |sum, word| sum.wrapping_add(*word))
+}
+
+/// Multiply-adds whose results do not wait for each other: enough for two units of a latency of five cycles.
+const CHAINS: usize = 12;
+
+/// Multiplies and adds in registers on this thread; returns how many floating-point operations that were (2 for each multiply-add).
+#[must_use]
+pub fn multiply_add(rounds: u32) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            #[expect(unsafe_code, reason = "a function compiled for AVX-512")]
+            // SAFETY: the processor has AVX-512, as was just asked.
+            let sum = unsafe { multiply_add_avx512(rounds) };
+            std::hint::black_box(sum);
+            return 2 * 2 * LANES as u64 * CHAINS as u64 * u64::from(rounds);
+        }
+        if let Some(simd) = Avx2::detect() {
+            #[expect(unsafe_code, reason = "a function compiled for AVX2 and FMA")]
+            // SAFETY: an `Avx2` exists, so the processor has both.
+            let sum = unsafe { multiply_add_avx2(simd, rounds) };
+            std::hint::black_box(sum);
+            return 2 * LANES as u64 * CHAINS as u64 * u64::from(rounds);
+        }
+    }
+    std::hint::black_box(multiply_add_with(Portable, rounds));
+    2 * LANES as u64 * CHAINS as u64 * u64::from(rounds)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn multiply_add_avx512(rounds: u32) -> f32 {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
+    let (a, b) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(std::hint::black_box(1.0)));
+    let mut sums = [_mm512_set1_ps(0.0); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, a, b);
+        }
+    }
+    sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn multiply_add_avx2(simd: Avx2, rounds: u32) -> f32 {
+    multiply_add_with(simd, rounds)
+}
+
+#[inline(always)]
+fn multiply_add_with<S: Simd>(simd: S, rounds: u32) -> f32 {
+    let (a, b) = (simd.splat(std::hint::black_box(0.5)), simd.splat(std::hint::black_box(1.0)));
+    let mut sums = [simd.splat(0.0); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = simd.mul_add(*sum, a, b);
+        }
+    }
+    sums.into_iter().flat_map(|sum| simd.store(sum)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_read_on_every_path() {
+        let mut bytes = vec![0_u8; 3 * IN_FLIGHT * LINE + 5];
+        for at in [0, 1, 63, 64, 255, 256, bytes.len() - 6, bytes.len() - 1] {
+            bytes[at] = 1;
+            assert!(read(&bytes) > 0 && read(&bytes) == read_lines(&bytes), "byte {at}");
+            bytes[at] = 0;
+        }
+        assert_eq!((read(&bytes), read(&[])), (0, 0));
+    }
+
+    #[test]
+    fn operations_are_counted_and_made() {
+        assert_eq!(multiply_add(0), 0);
+        assert_eq!(multiply_add(10), 10 * multiply_add(1));
+        // x = x / 2 + 1 from 0: 1, then 1.5, in every lane of every chain.
+        let lanes = f32::from(u8::try_from(LANES * CHAINS).expect("small"));
+        assert!((multiply_add_with(Portable, 2) - 1.5 * lanes).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,64 @@
+//! The floor under a measured time: what the machine needs at least for the same bytes and the same operations, measured in the same
+//! process, because the same machine reads memory at twice the speed in another (`docs/benchmarks.md`).
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::kernels::peak;
+
+use super::stats::median;
+
+/// What a thread reads at once; large enough that handing it out costs nothing.
+const PIECE_BYTES: usize = 256 << 10;
+/// One measurement repeats its pass until so much time has gone by, and at least so often: the first pass pays for waking the threads.
+const LEAST_SECS: f64 = 5e-3;
+const LEAST_PASSES: usize = 3;
+
+/// Seconds of the fastest of a few read-only passes over `buffers` by all threads of the current pool.
+#[must_use]
+pub fn read_secs(buffers: &[&[u8]]) -> f64 {
+    let pieces: Vec<&[u8]> = buffers.iter().flat_map(|buffer| buffer.chunks(PIECE_BYTES)).collect();
+    let (started, mut fastest) = (Instant::now(), f64::INFINITY);
+    for pass in 1.. {
+        let before = Instant::now();
+        let sum = pieces.par_iter().map(|piece| peak::read(piece)).reduce(|| 0, u64::wrapping_add);
+        std::hint::black_box(sum);
+        fastest = before.elapsed().as_secs_f64().min(fastest);
+        if pass >= LEAST_PASSES && started.elapsed().as_secs_f64() >= LEAST_SECS {
+            break;
+        }
+    }
+    fastest
+}
+
+const FLOPS_ROUNDS: u32 = 1 << 20;
+const FLOPS_REPEATS: usize = 5;
+
+/// f32 operations a second of all threads of the current pool, in registers: the median of a few measurements. Instructions for shorter
+/// numbers can do more.
+#[must_use]
+pub fn flops_per_sec() -> f64 {
+    let once = || {
+        let started = Instant::now();
+        let flops: u64 = (0..rayon::current_num_threads()).into_par_iter().map(|_| peak::multiply_add(FLOPS_ROUNDS)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let flops = flops as f64;
+        flops / started.elapsed().as_secs_f64()
+    };
+    median(&std::array::from_fn::<f64, FLOPS_REPEATS, _>(|_| once())).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floors_are_positive_and_finite() {
+        let bytes = vec![1_u8; PIECE_BYTES + 1];
+        let secs = read_secs(&[&bytes, &bytes[..7], &[]]);
+        assert!(secs > 0.0 && secs.is_finite());
+        let flops = flops_per_sec();
+        assert!(flops > 0.0 && flops.is_finite());
+    }
+}
