@@ -16,10 +16,20 @@ fn main() {
             println!("cargo:rerun-if-changed={path}");
         }
     }
+    if let Some(version) = rustc() {
+        println!("cargo:rustc-env=KVLAB_RUSTC={version}");
+    }
     if let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) {
         let dirty = if git(&["diff", "--quiet", "HEAD"]).is_some() { "" } else { "-dirty" };
         println!("cargo:rustc-env=KVLAB_COMMIT={commit}{dirty}");
     }
+}
+
+/// The compiler's name and version, as it stands beside every measurement.
+fn rustc() -> Option<String> {
+    let compiler = std::env::var_os("RUSTC")?;
+    let output = Command::new(compiler).arg("--version").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// What git says; `None` without git or a repository.

@@ -3,11 +3,14 @@
 //! Everything a person can get wrong is checked before anything runs or is written. Results go to standard
 //! output, progress and remarks to standard error; a run that was cancelled ends with code 130.
 
+mod bench;
+mod compare;
 mod doctor;
 mod generate;
 mod models;
 mod options;
 mod plan;
+mod plot;
 mod progress;
 mod quality;
 mod run;
@@ -42,6 +45,10 @@ Examples:
   kvlab generate --prompt \"Once upon a time\" --tokens 100
   kvlab generate --model gpt2 --prompt \"The cat\"  GPT-2 as published, downloaded once
   kvlab quality --out quality1                  what each lane loses: divergence, recall, bytes per token
+  kvlab bench --quick                           times against the floor of this machine, in under a minute
+  kvlab bench --model shape:gpt2 --depths 128,900 --out bench1
+  kvlab compare bench1 bench2                   what became slower, beyond the noise
+  kvlab plot bench1 --out figures
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
   kvlab plan --model 7b --memory 24GB --users 10    how many users fit, nothing is loaded
   kvlab doctor                                  what this machine is and can";
@@ -54,6 +61,12 @@ enum Command {
     Generate(generate::Args),
     /// Measure what each lane loses against the exact cache: divergence, perplexity, recall, bytes per token.
     Quality(quality::Args),
+    /// Benchmark a matrix of models, weights, lanes, depths, batches and threads against this machine's floor.
+    Bench(bench::Args),
+    /// Compare two benchmarks; fails where an arm became slower by more than the noise.
+    Compare(compare::Args),
+    /// Draw the figures of benchmarks and quality runs, as SVG and PNG.
+    Plot(plot::Args),
     /// Print the table of a trace.
     Show(show::Args),
     /// Say how many users fit into a memory: arithmetic, no model is loaded.
@@ -109,6 +122,9 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Run(args)) => with_cancel(|| run::run(&args)),
         Some(Command::Generate(args)) => with_cancel(|| generate::run(&args)),
         Some(Command::Quality(args)) => with_cancel(|| quality::run(&args)),
+        Some(Command::Bench(args)) => with_cancel(|| bench::run(&args)),
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Plot(args)) => plot::run(&args),
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Models) => models::run(),

@@ -4,6 +4,7 @@
 //! that none always follows the same neighbour. A cached lane rehearses each token first
 //! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
+pub mod bench;
 mod error;
 mod insight;
 pub mod quality;

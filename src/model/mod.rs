@@ -20,7 +20,7 @@ pub use heldout::{Passage, RecallMark};
 pub use hub::{HubConfig, HubError};
 pub use known::KnownModel;
 pub use matrix::WeightType;
-pub use source::{LoadedModel, ModelSource, Progress, story_tensors};
+pub use source::{LoadedModel, ModelSource, Progress, story_tensors, write_story};
 pub use tokenizer::{TextStream, Tokenizer};
 
 use std::path::PathBuf;

@@ -246,6 +246,15 @@ pub fn story_tensors(device: &Device) -> Result<HashMap<String, Tensor>, ModelEr
     tensors.map(|(name, shape)| weights.tensor(&name, &shape, device).map(|tensor| (name, tensor))).collect()
 }
 
+/// Writes the embedded model into `folder` in Hugging Face's layout, for programs that have no other way to it.
+///
+/// # Errors
+/// The disk's.
+pub fn write_story(folder: &Path) -> io::Result<()> {
+    let files = [(CONFIG, STORY_CONFIG), (TOKENIZER, STORY_TOKENIZER), (WEIGHTS, STORY_WEIGHTS)];
+    files.into_iter().try_for_each(|(name, bytes)| fs::write(folder.join(name), bytes))
+}
+
 /// The embedded weights, checked and not yet read, and their hash.
 fn open_story(config: &Config) -> Result<(Weights, String), ModelError> {
     let reader: Box<dyn Source + Send> = Box::new(io::Cursor::new(STORY_WEIGHTS));

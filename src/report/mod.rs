@@ -1,5 +1,6 @@
 //! Records -> what a person reads: a table with its definitions, CSV, JSON, plots; and plans of capacity.
 
+pub mod bench;
 mod canvas;
 pub mod colours;
 pub mod files;
