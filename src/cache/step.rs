@@ -1,5 +1,7 @@
 //! A forward pass over a store: write, attend, commit, or leave no trace.
 
+mod append;
+
 use std::borrow::Cow;
 
 use candle_core::{Device, Tensor};
@@ -183,11 +185,7 @@ impl KvAccess for Step<'_> {
         );
         let of = |rows| HeadRows::new(rows, n_new, head_dim, rotated);
         let (queries, keys, values) = (of((&q_rows, n_head))?, of((&k_rows, n_kv_head))?, of((&v_rows, n_kv_head))?);
-        for (tensor, rows) in [("k", &keys), ("v", &values)] {
-            if let Some(token) = (0..n_new).find(|token| !rows.token(*token).iter().all(|x| x.is_finite())) {
-                return Err(CacheError::NotFinite { tensor, layer, token });
-            }
-        }
+        check_finite(layer, n_new, [("k", &keys), ("v", &values)])?;
 
         self.copy_shared(layer);
         let mut out = vec![0.0_f32; n_new * n_head * head_dim];
@@ -282,6 +280,15 @@ impl Drop for Step<'_> {
             }
         }
     }
+}
+
+fn check_finite(layer: usize, n_new: usize, tensors: [(&'static str, &HeadRows); 2]) -> Result<(), CacheError> {
+    for (tensor, rows) in tensors {
+        if let Some(token) = (0..n_new).find(|token| !rows.token(*token).iter().all(|x| x.is_finite())) {
+            return Err(CacheError::NotFinite { tensor, layer, token });
+        }
+    }
+    Ok(())
 }
 
 /// The rows of several tokens on the host, rotated if the store wants it.
