@@ -1,6 +1,6 @@
 //! Formats without a store: `quantize`, `dequantize` and `seal`.
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput};
 use kvlab::kernels::{
@@ -99,6 +99,7 @@ impl Encoded {
 
 pub fn quantize(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cpu/quantize");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
     for (name, codec) in FORMATS {
         let mut rows = Encoded::new(codec, N_TOKENS);
         group.throughput(Throughput::Bytes(rows.f32_bytes()));
@@ -109,6 +110,7 @@ pub fn quantize(criterion: &mut Criterion) {
 
 pub fn dequantize(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cpu/dequantize");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
     for (name, codec) in FORMATS {
         let mut rows = Encoded::new(codec, N_TOKENS);
         rows.encode();
@@ -121,6 +123,7 @@ pub fn dequantize(criterion: &mut Criterion) {
 
 pub fn seal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("cpu/seal");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
     for bits in [4, 2] {
         let mut keys = Encoded::new(Codec::Channels { bits }, GROUP);
         let mut values = Encoded::new(Codec::Affine { bits }, GROUP);

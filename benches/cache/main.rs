@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `cpu/append/LANE/1`, `/32` | writing so many tokens behind 1,024, one layer | bytes stored |
 //! | `cpu/attend/LANE/1k`, `/8k`, `/32k` | writing a token and answering its query over so many, one layer | bytes of the cache read |
-//! | `cpu/fork/LANE/1k`, `/8k` | a second sequence with the same tokens, 12 layers | bytes of the sequence |
+//! | `cpu/fork/LANE/1k`, `/8k` | a second sequence with the same tokens, 12 layers | bytes copied; `paged`, which shares them: tokens |
 //! | `cpu/truncate/LANE/1k`, `/8k` | forgetting the newest 32 tokens, 12 layers | tokens forgotten |
 //! | `cpu/quantize/FORMAT` | 256 rows of 768 into codes and scales | f32 bytes read |
 //! | `cpu/dequantize/FORMAT` | the way back, as the attention walk does it: a head at a time | f32 bytes written |
@@ -15,6 +15,8 @@
 //! - **Layers take turns**, as in a model, and there are as many as it takes for their sum to exceed 128 MiB: no last-level cache of a desktop
 //!   holds a layer until its turn comes again, so throughput can be compared with `kvlab doctor`'s bandwidth.
 //! - A store is filled once and only if its bench runs, which criterion asks for a sample at a time.
+//! - A call that takes less than a microsecond (a fork of blocks, a truncation) is timed with the clock's own tens of nanoseconds;
+//!   `cargo bench --bench pool` times many at once.
 //! - Blocks of `paged` are handed out in random order.
 //! - `concat` copies everything it has for each append: that is part of append and attend, and not of the bytes that count.
 //! - Of `kivi` an append is a write to the ring of exact tokens; quantizing them comes later, and is `seal`.
@@ -121,7 +123,10 @@ fn fork(criterion: &mut Criterion) {
     for spec in lanes(&["f32", "int8"]).into_iter().filter(|spec| spec.layout != Layout::Concat) {
         let mut group = store_group(criterion, "fork", spec);
         for (depth, size) in &DEPTHS[..2] {
-            group.throughput(Throughput::Bytes(lane::bytes_at(spec, *depth, lane::N_LAYER)));
+            group.throughput(match spec.layout {
+                Layout::Contiguous => Throughput::Bytes(lane::bytes_at(spec, *depth, lane::N_LAYER)),
+                _ => Throughput::Elements(*depth as u64),
+            });
             let mut lane = None;
             group.bench_function(*size, |bench| {
                 let lane = lane.get_or_insert_with(|| FilledLane::whole(spec, *depth));

@@ -1,7 +1,7 @@
 //! Writing without asking.
 //!
 //! A child of the step. No model does this. It is what measures writing by itself, and what fills a cache of 32,768 tokens, over
-//! which causal attention would take minutes a layer.
+//! which causal attention is 1.6 TFLOP a layer (12 heads of 64).
 
 use candle_core::Tensor;
 
