@@ -22,7 +22,7 @@
 //! - Of `kivi` an append is a write to the ring of exact tokens; quantizing them comes later, and is `seal`.
 //!
 //! ```text
-//! cargo bench --bench cache                              all of it: ten minutes
+//! cargo bench --bench cache                              all of it: a quarter of an hour, 4 GB
 //! cargo bench --bench cache -- attend/paged              some of it
 //! cargo bench --bench cache -- 'attend/.*int8/32k'
 //! ```
