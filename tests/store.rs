@@ -72,6 +72,37 @@ fn grouped_queries_and_any_head_dim_in_every_specification() {
     }
 }
 
+/// Written by `append` or by `attend`: the next token finds the same, in every layer, also where groups are sealed on the way and where a
+/// block is shared.
+#[test]
+fn what_is_appended_without_asking_is_what_attend_stores() {
+    let shape = KvShape { max_seq_len: 160, ..shape(2, 2, 32) };
+    for spec in SPECS.into_iter().chain(["paged:32+kivi:4/0", "contiguous+kivi:2/32", "paged:16+q4_0+rot"]) {
+        let mut outputs = vec![];
+        for asks in [true, false] {
+            let mut store = build(spec, shape, None).expect(spec);
+            let parent = store.open().expect("sequence");
+            step(&mut store, parent, 5, 1).expect(spec);
+            let child = store.fork(parent).expect("fork");
+            for n in [1, 100, 3] {
+                let mut step = store.reserve(&[(child, n), (parent, 2)]).expect("room");
+                for layer in 0..2 {
+                    let [q, k, v] = [3, 4, 5].map(|seed| noise([n + 2, 2, 32], seed + n + layer));
+                    if asks {
+                        step.attend(layer, &q, &k, &v, None).expect(spec);
+                    } else {
+                        step.append(layer, &k, &v).expect(spec);
+                    }
+                }
+                step.commit(true);
+            }
+            let of = |store: &mut KvStore, seq| step(store, seq, 1, 9).expect(spec);
+            outputs.push((of(&mut store, child), of(&mut store, parent), store.footprint()));
+        }
+        assert_eq!(outputs[0], outputs[1], "{spec}");
+    }
+}
+
 #[test]
 fn what_the_store_returns_is_what_was_written() {
     for spec in SPECS {

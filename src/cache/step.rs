@@ -1,5 +1,7 @@
 //! A forward pass over a store: write, attend, commit, or leave no trace.
 
+mod append;
+
 use std::borrow::Cow;
 
 use candle_core::{Device, Tensor};
@@ -11,7 +13,7 @@ use crate::kernels::{
 };
 
 use super::{
-    CacheError, KvAccess, KvShape, KvStore, Probe, Span,
+    CacheError, KvAccess, KvStore, Probe, Span,
     blocks::{Reservation, RowRun},
     host::HostRows,
     live::{LiveTokens, Positions},
@@ -78,54 +80,6 @@ impl<'a> Step<'a> {
             if end_of_prompt {
                 self.store.evict(span.seq);
             }
-        }
-    }
-
-    /// Stores `k` and `v`, both `[T, n_kv_head, head_dim]`, without attending: what a prompt leaves behind, without its cost. It is how a
-    /// measurement brings a long context into being whose values do not matter.
-    ///
-    /// # Errors
-    /// As [`KvAccess::attend`].
-    pub fn fill(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
-        let (k_rows, v_rows) = (self.host_rows("k", k, layer)?, self.host_rows("v", v, layer)?);
-        let (keys, values) = (self.head_rows("k", &k_rows, layer)?, self.head_rows("v", &v_rows, layer)?);
-        self.copy_shared(layer);
-        let mut first = 0;
-        for index in 0..self.reservation.spans.len() {
-            let span = self.reservation.spans[index];
-            let (keys, values) = (keys.from(first), values.from(first));
-            first += span.new;
-            let mut sealed_for = span.past;
-            for part in self.parts[index].clone() {
-                self.store.seal(span.seq, layer, sealed_for, part.start);
-                sealed_for = part.start;
-                self.write(layer, span, part, &keys, &values)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// New keys or values on the host; checks their shape, and that there is such a layer.
-    fn host_rows<'t>(&self, name: &'static str, rows: &'t Tensor, layer: usize) -> Result<HostRows<'t>, CacheError> {
-        let KvShape { n_layer, heads, .. } = self.store.shape;
-        if layer >= n_layer {
-            return Err(CacheError::NoLayer { layer, n_layer });
-        }
-        HostRows::new(name, rows, [self.n_new(), heads.n_kv_head, heads.head_dim])
-    }
-
-    /// New keys or values as they are to be stored; refuses what is no finite number.
-    fn head_rows<'r>(
-        &self,
-        tensor: &'static str,
-        rows: &'r HostRows<'_>,
-        layer: usize,
-    ) -> Result<HeadRows<'r>, CacheError> {
-        let (heads, n_new) = (self.store.shape.heads, self.n_new());
-        let rows = HeadRows::new((rows, heads.n_kv_head), n_new, heads.head_dim, self.store.spec.rotate)?;
-        match (0..n_new).find(|token| !rows.token(*token).iter().all(|x| x.is_finite())) {
-            Some(token) => Err(CacheError::NotFinite { tensor, layer, token }),
-            None => Ok(rows),
         }
     }
 

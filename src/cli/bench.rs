@@ -198,7 +198,8 @@ impl Plan {
     fn new(args: &Args) -> anyhow::Result<Self> {
         let names = if args.models.is_empty() { &["story".to_owned()][..] } else { &args.models };
         let sources = names.iter().map(|name| name.parse()).collect::<Result<Vec<ModelSource>, _>>()?;
-        let weights = args.weights.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<WeightType>, _>>()?;
+        let weights =
+            args.weights.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<WeightType>, _>>()?;
         let lanes = if args.quick && args.lanes == LANES { QUICK_LANES } else { &args.lanes };
         let subjects = if lanes.trim().is_empty() && !args.peers.is_empty() { vec![] } else { parse_subjects(lanes)? };
         let most = rayon::current_num_threads();
@@ -242,11 +243,13 @@ impl Plan {
     fn models(&self, args: &Args, peers: &Peers) -> anyhow::Result<Vec<PlannedModel>> {
         let mut matrix = self.matrix.clone();
         matrix.engines = self.subjects.iter().map(|subject| (Engine::Kvlab(*subject), self.weights.clone())).collect();
-        let wanted: Option<Vec<&str>> = args.peer_lanes.as_deref().map(|lanes| lanes.split(',').map(str::trim).collect());
+        let wanted: Option<Vec<&str>> =
+            args.peer_lanes.as_deref().map(|lanes| lanes.split(',').map(str::trim).collect());
         for (peer, hello) in peers.hellos().enumerate() {
             let offered = |weights: &&WeightType| hello.weights.contains(&weights.to_string());
             let weights: Vec<WeightType> = self.weights.iter().filter(offered).copied().collect();
-            let lanes = hello.lanes.iter().filter(|lane| wanted.as_ref().is_none_or(|wanted| wanted.contains(&lane.as_str())));
+            let lanes =
+                hello.lanes.iter().filter(|lane| wanted.as_ref().is_none_or(|wanted| wanted.contains(&lane.as_str())));
             matrix.engines.extend(lanes.map(|lane| (Engine::Peer { peer, lane: lane.clone() }, weights.clone())));
         }
         let mut planned = vec![];
@@ -379,7 +382,9 @@ fn peer_folder(source: &ModelSource, peers: &Peers) -> anyhow::Result<(Option<Pa
         }
         ModelSource::Folder(path) => Ok((Some(path.canonicalize()?), None)),
         ModelSource::Shape { .. } => Ok((None, None)),
-        ModelSource::Hub { .. } => bail!("peers run shapes, folders and the embedded story; give the folder of `{source}`"),
+        ModelSource::Hub { .. } => {
+            bail!("peers run shapes, folders and the embedded story; give the folder of `{source}`")
+        }
     }
 }
 

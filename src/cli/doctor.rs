@@ -29,7 +29,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let free = available_memory_bytes().map_or_else(|| "unknown".into(), units::bytes);
     writeln!(out, "memory     {}, {free} free", units::bytes(machine.memory_bytes))?;
     let bandwidth = read_bandwidth_bytes_per_sec();
-    writeln!(out, "bandwidth  {:.1} GB/s read by all threads (256 MiB, the fastest of 3 passes, median of 3)", bandwidth / 1e9)?;
+    writeln!(
+        out,
+        "bandwidth  {:.1} GB/s read by all threads (256 MiB, the fastest of 3 passes, median of 3)",
+        bandwidth / 1e9
+    )?;
     if let Some(gpt2) = Config::shape("gpt2", None) {
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
         let floor = weight_bytes(&gpt2) as f64 / bandwidth;

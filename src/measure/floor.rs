@@ -41,7 +41,8 @@ const FLOPS_REPEATS: usize = 5;
 pub fn flops_per_sec() -> f64 {
     let once = || {
         let started = Instant::now();
-        let flops: u64 = (0..rayon::current_num_threads()).into_par_iter().map(|_| peak::multiply_add(FLOPS_ROUNDS)).sum();
+        let flops: u64 =
+            (0..rayon::current_num_threads()).into_par_iter().map(|_| peak::multiply_add(FLOPS_ROUNDS)).sum();
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let flops = flops as f64;
         flops / started.elapsed().as_secs_f64()

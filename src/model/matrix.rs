@@ -160,12 +160,16 @@ mod tests {
         let x = Tensor::randn(0_f32, 1.0, (3, n_in), &Device::Cpu).expect("a tensor");
         let exact = x.matmul(&weight).expect("a product");
         // 8 significant bits of bf16, and steps of 1/127 of a group's largest value, over sums of 64.
-        for (weights, bits, tolerance) in
-            [(WeightType::F32, 32, 1e-6), (WeightType::F16, 16, 5e-3), (WeightType::Bf16, 16, 5e-2), (WeightType::Q8_0, 0, 5e-2)]
-        {
+        for (weights, bits, tolerance) in [
+            (WeightType::F32, 32, 1e-6),
+            (WeightType::F16, 16, 5e-3),
+            (WeightType::Bf16, 16, 5e-2),
+            (WeightType::Q8_0, 0, 5e-2),
+        ] {
             let matrix = Matrix::new(weight.clone(), weights).expect("a matrix");
             let table = weights.embedding(&weight.t().expect("2 dims").contiguous().expect("a copy")).expect("a table");
-            let tied = Matrix::tied(&weight.t().expect("2 dims").contiguous().expect("a copy"), &table, weights).expect("a head");
+            let tied = Matrix::tied(&weight.t().expect("2 dims").contiguous().expect("a copy"), &table, weights)
+                .expect("a head");
             for matrix in [matrix, tied] {
                 let product = matrix.forward(&x).expect("a product");
                 assert_eq!(product.dtype(), DType::F32);

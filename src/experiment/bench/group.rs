@@ -311,7 +311,6 @@ fn too_large(bytes: u64) -> Option<String> {
     let available = available_memory_bytes()?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let is_too_large = bytes as f64 > MOST_MEMORY * available as f64;
-    is_too_large.then(|| {
-        format!("its cache may take {} MiB and {} MiB of memory are free", bytes >> 20, available >> 20)
-    })
+    is_too_large
+        .then(|| format!("its cache may take {} MiB and {} MiB of memory are free", bytes >> 20, available >> 20))
 }

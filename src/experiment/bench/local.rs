@@ -61,7 +61,10 @@ pub struct CacheSize {
 
 enum Cache {
     None,
-    Store { store: Box<KvStore>, seqs: Vec<SeqId> },
+    Store {
+        store: Box<KvStore>,
+        seqs: Vec<SeqId>,
+    },
     /// Filled to the test's depth; a repeat works on a clone, which shares the filled part.
     Candle(CandleKv),
 }
@@ -152,7 +155,7 @@ impl LocalArm {
                 let requests: Vec<_> = seqs.iter().map(|seq| (*seq, n_tokens)).collect();
                 let mut step = store.reserve(&requests)?;
                 for layer in 0..n_layer {
-                    step.fill(layer, &rows(layer, 0)?, &rows(layer, 1)?)?;
+                    step.append(layer, &rows(layer, 0)?, &rows(layer, 1)?)?;
                 }
                 step.commit(is_last);
             }

@@ -17,7 +17,10 @@ use crate::{
 pub enum Engine {
     Kvlab(Subject),
     /// The peer's number among those that were started, and what it calls its cache.
-    Peer { peer: usize, lane: String },
+    Peer {
+        peer: usize,
+        lane: String,
+    },
 }
 
 impl fmt::Display for Engine {
@@ -130,7 +133,8 @@ pub fn parse_subjects(text: &str) -> Result<Vec<Subject>, BenchError> {
         Err(()) => name.trim().parse::<Lane>().map(Subject::Lane),
     };
     let subjects = text.split(',').map(subject).collect::<Result<Vec<_>, _>>();
-    let subjects = subjects.map_err(|e| BenchError::Matrix(format!("{e}; besides there are candle:concat and candle:kv")))?;
+    let subjects =
+        subjects.map_err(|e| BenchError::Matrix(format!("{e}; besides there are candle:concat and candle:kv")))?;
     let mut seen = vec![];
     for subject in subjects {
         if !seen.contains(&subject) {

@@ -228,7 +228,12 @@ impl Peers {
 
     #[must_use]
     pub fn process_ids(&self) -> Vec<u32> {
-        self.idle.iter().flatten().chain(self.running.iter().map(|(_, peer)| peer)).map(|peer| peer.child.id()).collect()
+        self.idle
+            .iter()
+            .flatten()
+            .chain(self.running.iter().map(|(_, peer)| peer))
+            .map(|peer| peer.child.id())
+            .collect()
     }
 
     /// The process of an arm, started if there is none yet.

@@ -54,9 +54,13 @@ impl Warning {
         match self {
             Self::Noisy { .. } => "noisy: the slowest and the fastest repeat lie so far apart",
             Self::WarmUpVisible { .. } => "warm-up: the first step takes so many times the median step",
-            Self::BandwidthChanged { .. } => "bandwidth: the floor's memory pass became slower or faster by this factor meanwhile",
+            Self::BandwidthChanged { .. } => {
+                "bandwidth: the floor's memory pass became slower or faster by this factor meanwhile"
+            }
             Self::CoresShared { .. } => "shared: other processes or neighbours on the host used so much of the cores",
-            Self::FloorInvalid { .. } => "floor invalid: faster than the floor is impossible, so the floor was measured too slow",
+            Self::FloorInvalid { .. } => {
+                "floor invalid: faster than the floor is impossible, so the floor was measured too slow"
+            }
             Self::FewSteps { .. } => "steps: the time limit of a repeat allowed only so many",
             Self::Handicapped { .. } => "handicap: every step was made so much longer on purpose",
         }
@@ -174,7 +178,8 @@ impl ArmResult {
 
     /// Fills in everything that follows from the repeats.
     pub fn conclude(&mut self, circumstances: &Circumstances) {
-        let Circumstances { tokens_per_step, steps, peak_flops_per_sec, peak_bytes_per_sec, others, .. } = *circumstances;
+        let Circumstances { tokens_per_step, steps, peak_flops_per_sec, peak_bytes_per_sec, others, .. } =
+            *circumstances;
         self.samples = self.repeats.iter().map(Repeat::secs).collect();
         let all_steps: Vec<f64> = self.repeats.iter().flat_map(|repeat| repeat.steps_secs.iter().copied()).collect();
         let Some(median_secs) = median(&self.samples).filter(|secs| *secs > 0.0) else { return };
@@ -190,7 +195,8 @@ impl ArmResult {
         self.flops_per_byte = (self.read_bytes > 0.0).then(|| self.flops / self.read_bytes);
 
         let compute_secs = peak_flops_per_sec.map_or(0.0, |peak| self.flops / peak);
-        let floors: Vec<f64> = self.repeats.iter().filter_map(Repeat::read_secs).map(|secs| secs.max(compute_secs)).collect();
+        let floors: Vec<f64> =
+            self.repeats.iter().filter_map(Repeat::read_secs).map(|secs| secs.max(compute_secs)).collect();
         let ratios: Vec<f64> = self.samples.iter().zip(&floors).map(|(secs, floor)| secs / floor).collect();
         self.floor_secs = median(&floors);
         self.floor_ratio = median(&ratios).filter(|_| floors.len() == self.samples.len());
@@ -213,8 +219,12 @@ impl ArmResult {
         {
             warnings.push(Warning::WarmUpVisible { first_over_median: first / step });
         }
-        let reads: Vec<f64> =
-            self.repeats.iter().flat_map(|repeat| [repeat.read_before_secs, repeat.read_after_secs]).flatten().collect();
+        let reads: Vec<f64> = self
+            .repeats
+            .iter()
+            .flat_map(|repeat| [repeat.read_before_secs, repeat.read_after_secs])
+            .flatten()
+            .collect();
         let (low, high) = bounds(&reads);
         if high > (1.0 + BANDWIDTH) * low {
             warnings.push(Warning::BandwidthChanged { slowest_over_fastest: high / low });
@@ -269,7 +279,10 @@ mod tests {
         let arm = concluded(vec![repeat(&[3.0, 5.0], 2.0), repeat(&[4.2, 4.0], 2.0), repeat(&[3.9, 4.0], 2.0)], CALM);
         assert_eq!((arm.median_secs, arm.tokens_per_sec, arm.floor_secs), (Some(4.0), Some(2.0), Some(2.0)));
         assert_eq!((arm.floor_ratio, arm.floor_of.as_deref()), (Some(2.0), Some("memory")));
-        assert_eq!((arm.percent_of_flops, arm.percent_of_bandwidth, arm.flops_per_byte), (Some(25.0), Some(25.0), Some(2.0)));
+        assert_eq!(
+            (arm.percent_of_flops, arm.percent_of_bandwidth, arm.flops_per_byte),
+            (Some(25.0), Some(25.0), Some(2.0))
+        );
         assert_eq!((arm.warnings, arm.samples.len()), (vec![], 3));
     }
 
@@ -291,7 +304,10 @@ mod tests {
         let mut repeats = calm();
         repeats[1] = repeat(&[5.0, 5.0], 2.0);
         assert_eq!(kinds(concluded(repeats, CALM)), ["noisy"]);
-        assert_eq!(kinds(concluded(vec![repeat(&[8.0, 4.0, 4.0], 2.0); 3], Circumstances { steps: 3, ..CALM })), ["warm-up"]);
+        assert_eq!(
+            kinds(concluded(vec![repeat(&[8.0, 4.0, 4.0], 2.0); 3], Circumstances { steps: 3, ..CALM })),
+            ["warm-up"]
+        );
         let mut repeats = calm();
         repeats[2].read_after_secs = Some(3.0);
         assert_eq!(kinds(concluded(repeats, CALM)), ["bandwidth"]);

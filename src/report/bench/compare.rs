@@ -83,7 +83,9 @@ fn change(key: String, before: Option<&ArmResult>, after: Option<&ArmResult>, ba
         let value = |repeat: &Repeat| {
             let floor = repeat.read_before_secs.zip(repeat.read_after_secs);
             match floor {
-                Some((before, after)) if by_floor => repeat.secs() / f64::midpoint(before, after).max(compute_floor(arm)),
+                Some((before, after)) if by_floor => {
+                    repeat.secs() / f64::midpoint(before, after).max(compute_floor(arm))
+                }
                 _ => repeat.secs(),
             }
         };
@@ -123,9 +125,11 @@ fn interval(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
 /// The table, and a sentence that sums it up.
 #[must_use]
 pub fn table(changes: &[Change], band: Band) -> String {
-    let mut rows = vec![["arm (model test weights lane engine device threads)", "before", "after", "change", "95 %", "verdict"]
-        .map(str::to_owned)
-        .to_vec()];
+    let mut rows = vec![
+        ["arm (model test weights lane engine device threads)", "before", "after", "change", "95 %", "verdict"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for change in changes {
         let value = |value: Option<f64>| match value {
             None => "-".to_owned(),
@@ -133,7 +137,8 @@ pub fn table(changes: &[Change], band: Band) -> String {
             Some(value) => units::secs(value),
         };
         let percent = |ratio: f64| format!("{:+.1} %", 100.0 * (ratio - 1.0));
-        let interval = change.interval.map_or("-".into(), |(low, high)| format!("{} .. {}", percent(low), percent(high)));
+        let interval =
+            change.interval.map_or("-".into(), |(low, high)| format!("{} .. {}", percent(low), percent(high)));
         let verdict = match change.verdict {
             Verdict::Same => "same",
             Verdict::Faster => "faster",
@@ -213,7 +218,10 @@ mod tests {
         let verdicts: Vec<Verdict> = changes.iter().map(|change| change.verdict).collect();
         assert_eq!(verdicts, [Verdict::Missing, Verdict::Missing]);
         let text = table(&changes, Band::default());
-        assert!(text.contains(" a kvlab") && text.contains(" b kvlab") && text.contains("2 in one file only"), "{text}");
+        assert!(
+            text.contains(" a kvlab") && text.contains(" b kvlab") && text.contains("2 in one file only"),
+            "{text}"
+        );
     }
 
     #[test]

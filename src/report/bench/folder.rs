@@ -79,10 +79,14 @@ impl BenchFolder {
     /// # Errors
     /// [`FolderError`]; nothing is changed then.
     pub fn open(folder: &Path, header: Header, fresh: bool) -> Result<Self, FolderError> {
-        let unreadable = |e: &dyn std::fmt::Display| FolderError::Unreadable { path: folder.into(), reason: e.to_string() };
+        let unreadable =
+            |e: &dyn std::fmt::Display| FolderError::Unreadable { path: folder.into(), reason: e.to_string() };
         let path = folder.join(ARMS);
         if !path.exists() && folder.join(SUMMARY).exists() {
-            return Err(FolderError::Another { folder: folder.into(), what: format!("its {SUMMARY} is no benchmark's") });
+            return Err(FolderError::Another {
+                folder: folder.into(),
+                what: format!("its {SUMMARY} is no benchmark's"),
+            });
         }
         let mut opened = Self { folder: folder.into(), header, arms: vec![] };
         if path.exists() && !fresh {
@@ -167,7 +171,8 @@ fn read_arms(path: &Path) -> Result<(Header, Vec<ArmResult>), FolderError> {
     let text = fs::read_to_string(path).map_err(|e| unreadable(e.to_string()))?;
     let mut lines = text.lines();
     let header = lines.next().ok_or_else(|| unreadable("is empty".into()))?;
-    let header: Header = serde_json::from_str(header).map_err(|e| unreadable(format!("its first line is no header: {e}")))?;
+    let header: Header =
+        serde_json::from_str(header).map_err(|e| unreadable(format!("its first line is no header: {e}")))?;
     if header.schema > SCHEMA {
         return Err(unreadable(format!("was written by a newer kvlab (schema {})", header.schema)));
     }

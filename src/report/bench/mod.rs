@@ -153,8 +153,19 @@ pub fn markdown(arms: &[ArmResult]) -> String {
 
 fn table(arms: &[&ArmResult]) -> String {
     let is_prefill = arms.iter().any(|arm| arm.work == Some(Work::Prefill));
-    let header =
-        ["lane", "weights", "threads", if is_prefill { "prompt" } else { "step" }, "p99", "tokens/s", "x floor", "bandwidth", "FLOPs", "cache", "notes"];
+    let header = [
+        "lane",
+        "weights",
+        "threads",
+        if is_prefill { "prompt" } else { "step" },
+        "p99",
+        "tokens/s",
+        "x floor",
+        "bandwidth",
+        "FLOPs",
+        "cache",
+        "notes",
+    ];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     for arm in arms {
         let secs = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), units::secs);
@@ -236,15 +247,22 @@ mod tests {
 
     #[test]
     fn the_table_names_every_arm_and_explains_every_warning_once() {
-        let mut arms = vec![arm("tg16", "contiguous", &[0.001]), arm("tg16", "paged:16", &[0.002]), arm("pp8", "none", &[])];
+        let mut arms =
+            vec![arm("tg16", "contiguous", &[0.001]), arm("tg16", "paged:16", &[0.002]), arm("pp8", "none", &[])];
         arms[0].warnings = vec![Warning::CoresShared { others_percent: 12.0 }];
         arms[1].warnings = vec![Warning::CoresShared { others_percent: 12.0 }];
         arms[2].skipped = Some("too long | really".into());
         let text = print(&arms, OutputFormat::Md).expect("text");
         assert!(text.contains("### story, tg16\n") && text.contains("### story, pp8\n"), "{text}");
-        assert!(text.contains("| contiguous |") && text.contains("1.00 ms") && text.contains("skipped: too long / really"));
+        assert!(
+            text.contains("| contiguous |") && text.contains("1.00 ms") && text.contains("skipped: too long / really")
+        );
         assert_eq!((text.matches("shared: ").count(), text.matches("shared 12 %").count()), (1, 2), "{text}");
-        let widths: Vec<usize> = text.lines().filter(|line| line.contains("contiguous") || line.contains("paged")).map(|line| line.chars().count()).collect();
+        let widths: Vec<usize> = text
+            .lines()
+            .filter(|line| line.contains("contiguous") || line.contains("paged"))
+            .map(|line| line.chars().count())
+            .collect();
         assert!(widths.windows(2).all(|pair| pair[0] == pair[1]));
     }
 
@@ -255,7 +273,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<Vec<ArmResult>>(&of("json")).expect("json"), arms);
         let lines: Vec<ArmResult> = of("jsonl").lines().map(|line| serde_json::from_str(line).expect("json")).collect();
         assert_eq!(lines, arms);
-        assert!(of("csv").lines().count() == 3 && of("csv").contains("0.125 0.25") && of("csv").contains("\"paged,16\""));
+        assert!(
+            of("csv").lines().count() == 3 && of("csv").contains("0.125 0.25") && of("csv").contains("\"paged,16\"")
+        );
         assert!("xml".parse::<OutputFormat>().is_err());
     }
 }
