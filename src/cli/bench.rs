@@ -64,7 +64,7 @@ pub struct Args {
     /// story, shape:NAME[,ctx=N], a folder or a GPT-2 of the hub; give it again for more models
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
-    /// Types that the weights are kept in, of f32, f16, bf16, q8_0; separated by commas
+    /// Types that the weights are kept in, of f32, f16, bf16 and `q8_0`; separated by commas
     #[arg(long, default_value = "f32")]
     weights: String,
     /// Lanes, separated by commas

@@ -130,11 +130,11 @@ impl Gpt2 {
         for _ in 0..config.n_layer {
             blocks.push(Block {
                 ln_1: LayerNorm::new(next()?, next()?, eps),
-                attn_c_attn: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
-                attn_c_proj: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
+                attn_c_attn: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
+                attn_c_proj: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
                 ln_2: LayerNorm::new(next()?, next()?, eps),
-                mlp_c_fc: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
-                mlp_c_proj: Linear { weight: Matrix::new(next()?, types)?, bias: next()? },
+                mlp_c_fc: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
+                mlp_c_proj: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
             });
         }
         let ln_f = LayerNorm::new(next()?, next()?, eps);

@@ -77,7 +77,7 @@ pub(super) enum Matrix {
 
 impl Matrix {
     /// `weight` is `[in, out]`, f32.
-    pub fn new(weight: Tensor, weights: WeightType) -> candle_core::Result<Self> {
+    pub fn new(weight: &Tensor, weights: WeightType) -> candle_core::Result<Self> {
         match weights {
             WeightType::Q8_0 => Self::quantized(&weight.t()?.contiguous()?), // [in, out] -> [out, in]
             dense => Ok(Self::Dense(weight.to_dtype(dense.dense())?)),
@@ -166,7 +166,7 @@ mod tests {
             (WeightType::Bf16, 16, 5e-2),
             (WeightType::Q8_0, 0, 5e-2),
         ] {
-            let matrix = Matrix::new(weight.clone(), weights).expect("a matrix");
+            let matrix = Matrix::new(&weight, weights).expect("a matrix");
             let table = weights.embedding(&weight.t().expect("2 dims").contiguous().expect("a copy")).expect("a table");
             let tied = Matrix::tied(&weight.t().expect("2 dims").contiguous().expect("a copy"), &table, weights)
                 .expect("a head");

@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod canvas;
+mod chart;
 pub mod colours;
 pub mod files;
 pub mod plan;

@@ -64,9 +64,9 @@ pub struct Peer {
 }
 
 /// Importing PyTorch and compiling nothing takes seconds; longer is a program that hangs.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 /// Filling a long cache by prefill takes minutes.
-const ANSWER: Duration = Duration::from_secs(900);
+const ANSWER: Duration = Duration::from_mins(15);
 const LOOK_FOR_CANCEL: Duration = Duration::from_millis(50);
 
 impl Peer {
@@ -241,16 +241,14 @@ impl Peers {
     /// # Errors
     /// [`BenchError::Peer`], [`BenchError::Cancelled`]
     pub fn process(&mut self, arm: &PeerArm, cancel: &AtomicBool) -> Result<&mut Peer, BenchError> {
-        let place = match self.running.iter().position(|(running, _)| running == arm) {
-            Some(place) => place,
-            None => {
-                let known = self.known.get(arm.0).ok_or_else(|| BenchError::Matrix(format!("no peer {}", arm.0)))?;
-                let idle = self.idle.get_mut(arm.0).and_then(Option::take);
-                let peer = idle.map_or_else(|| Peer::start(&known.0, cancel), Ok)?;
-                self.running.push((arm.clone(), peer));
-                self.running.len() - 1
-            }
-        };
+        let place = self.running.iter().position(|(running, _)| running == arm);
+        let place = place.unwrap_or(self.running.len());
+        if place == self.running.len() {
+            let known = self.known.get(arm.0).ok_or_else(|| BenchError::Matrix(format!("no peer {}", arm.0)))?;
+            let idle = self.idle.get_mut(arm.0).and_then(Option::take);
+            let peer = idle.map_or_else(|| Peer::start(&known.0, cancel), Ok)?;
+            self.running.push((arm.clone(), peer));
+        }
         Ok(&mut self.running[place].1)
     }
 

@@ -2,7 +2,7 @@
 
 pub mod files;
 pub mod labels;
-mod plots;
+pub mod plots;
 pub mod points;
 
 use comfy_table::{CellAlignment, Table, presets};
