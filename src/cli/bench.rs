@@ -92,7 +92,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeats: Option<u32>,
     /// A turn makes no further step after so many seconds [default: 5; --quick 0.5]
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", allow_negative_numbers = true)]
     repeat_limit: Option<f64>,
     /// A program that runs another engine on the same work (benches/peers/README.md); give it again for more
     #[arg(long = "peer", value_name = "COMMAND")]
@@ -131,6 +131,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let models = plan.models(args, &peers)?;
     let header = Header {
         schema: SCHEMA,
+        command: command(),
         started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         identity: plan.identity(args, &models, &peers),
     };
@@ -386,6 +387,16 @@ fn peer_folder(source: &ModelSource, peers: &Peers) -> anyhow::Result<(Option<Pa
             bail!("peers run shapes, folders and the embedded story; give the folder of `{source}`")
         }
     }
+}
+
+/// What was typed, quoted where a shell would want it.
+fn command() -> String {
+    let quoted = |word: String| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=:,.+/@".contains(c);
+        if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{word}'") }
+    };
+    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
+    format!("kvlab {}", words.collect::<Vec<_>>().join(" "))
 }
 
 fn commit() -> String {

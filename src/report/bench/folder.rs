@@ -48,6 +48,8 @@ pub struct Identity {
 pub struct Header {
     pub schema: u32,
     pub started_unix_secs: u64,
+    /// As it was typed, less the folder of the program.
+    pub command: String,
     #[serde(flatten)]
     pub identity: Identity,
 }
@@ -230,7 +232,7 @@ mod tests {
             peers: vec![],
             settings: vec![("tokens".into(), tokens.into())],
         };
-        Header { schema: SCHEMA, started_unix_secs: 1, identity }
+        Header { schema: SCHEMA, started_unix_secs: 1, command: "kvlab bench".into(), identity }
     }
 
     #[test]
