@@ -42,9 +42,9 @@ bench() {
 
 for part in "${parts[@]}"; do
     case $part in
-    story) bench story --model story --lanes "$every" --prompts 128,512 --depths 0,128,512,900 --batches 1,8 --repeats 7 "${peers[@]}" ;;
+    story) bench story --model story --lanes "$every" --prompts 512 --depths 0,128,512,900 --batches 1,8 "${peers[@]}" ;;
     gpt2)
-        bench gpt2 --model shape:gpt2 --lanes "$every" --prompts 128,512 --depths 0,128,512,900 --batches 1,8 "${peers[@]}" \
+        bench gpt2 --model shape:gpt2 --lanes "$every" --prompts 128,512 --depths 128,900 --batches 1,8 "${peers[@]}" \
             --peer-lanes transformers,transformers-static,ctranslate2,llama.cpp,llama.cpp-f32,llama.cpp-q8_0
         ;;
     weights)

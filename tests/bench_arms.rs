@@ -88,6 +88,12 @@ fn the_floor_reads_what_the_arm_reads() {
     let memory = loaded.model.weight_memory().expect("on the host");
     let read: usize = memory.buffers().iter().map(|buffer| buffer.len()).sum();
     assert_eq!(read as u64, weight_bytes(loaded.model.config()));
+    for weights in WeightType::ALL {
+        let other = story(weights);
+        let memory = other.model.weight_memory().expect("on the host");
+        let read: usize = memory.buffers().iter().map(|buffer| buffer.len()).sum();
+        assert_eq!(read as u64, weights.read_bytes(other.model.config()), "{weights}");
+    }
 
     let lanes = "concat,contiguous,paged:16,paged:7+f16,concat+int8,contiguous+q8_0,paged:16+q4_0,paged:32+int4+rot,\
                  paged:32+kivi:4/40,contiguous+kivi:2,paged:16+window:4/20,paged:16+int8+window:4/20,concat+window:2/9";
@@ -108,6 +114,16 @@ fn the_floor_reads_what_the_arm_reads() {
     }
 }
 
+/// More sequences than tokens are stored at once.
+#[test]
+fn a_large_batch_is_filled() {
+    let (model, threads) = (Arc::new(story(WeightType::F32)), Threads::new(1).expect("a pool"));
+    let subject = parse_subjects("concat").expect("a lane")[0];
+    let test = Test { work: Work::Decode, tokens: 1, depth: 2, batch: 600 };
+    let arm = LocalArm::new(model, threads.pool, subject, test, &mut |_| {}, &NEVER).expect("an arm");
+    assert_eq!(arm.cache_size().expect("a size").expect("a cache").used_bytes, 600 * 2 * 7680);
+}
+
 /// Every arm starts each turn from the same state, whatever its lane can take back.
 #[test]
 fn turns_begin_where_the_first_began() {
@@ -124,7 +140,7 @@ fn turns_begin_where_the_first_began() {
         let size = arm.cache_size().expect("a size");
         let cost = arm.cost_of_step().expect("a cost");
         for handicap in [0.0, 0.5] {
-            let repeat = arm.run(limits(handicap), &NEVER).expect("a turn");
+            let repeat = arm.run(limits(handicap), &[], &NEVER).expect("a turn");
             assert!(repeat.steps_secs.len() == 5 && repeat.steps_secs.iter().all(|secs| *secs > 0.0), "{subject}");
             assert!(repeat.read_before_secs.is_some_and(|secs| secs > 0.0), "{subject}");
             arm.reset(&NEVER).expect("reset");

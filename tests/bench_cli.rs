@@ -93,32 +93,62 @@ fn an_interrupted_benchmark_goes_on() {
 }
 
 #[test]
-fn comparisons_and_figures_are_of_what_was_kept() {
+fn figures_are_of_what_was_kept() {
     let folder = tempfile::tempdir().expect("folder");
     let (out, figures) = (folder.path().join("bench"), folder.path().join("figures"));
     assert!(kvlab(&small(&["--out", text(&out)])).status.success());
-
-    let same = kvlab(&["compare", text(&out), text(&out), "--strict"]);
-    assert!(same.status.success() && stdout(&same).contains("0 slower, 0 faster, 12 the same"), "{}", stdout(&same));
-    // The same arms, every step a tenth longer.
-    let mut slower = summary(&out);
-    for arm in &mut slower {
-        for repeat in arm["repeats"].as_array_mut().expect("repeats") {
-            for secs in repeat["steps_secs"].as_array_mut().expect("steps") {
-                *secs = serde_json::json!(secs.as_f64().expect("a number") * 1.1);
-            }
-        }
-    }
-    let file = folder.path().join("slower.json");
-    fs::write(&file, serde_json::to_string(&slower).expect("json")).expect("written");
-    let compared = kvlab(&["compare", text(&out), text(&file), "--band", "0"]);
-    assert!(stdout(&compared).contains("+10.0 %"), "{}", stdout(&compared));
 
     let plotted = kvlab(&["plot", text(&out), "--out", text(&figures)]);
     assert!(plotted.status.success(), "{}", stderr(&plotted));
     for name in ["latency-story.svg", "memory-story.png", "throughput-d20-story.svg", "roofline-story.svg"] {
         assert!(figures.join(name).exists(), "{name}: {}", stdout(&plotted));
     }
+}
+
+/// A file of two arms with seven fixed repeats, the first made `factor` times as long.
+fn fixed(path: &Path, factor: f64) {
+    let arm = |lane: &str, factor: f64| {
+        let repeat = |i: u32| {
+            let secs = factor * (1.0 + 0.01 * f64::from(i % 3));
+            serde_json::json!({"steps_secs": [secs], "read_before_secs": 0.5, "read_after_secs": 0.5})
+        };
+        let mut arm = serde_json::to_value(kvlab::experiment::bench::ArmResult::default()).expect("json");
+        arm["lane"] = lane.into();
+        arm["read_bytes"] = 100.0.into();
+        arm["floor_of"] = "memory".into();
+        arm["repeats"] = (0..7).map(repeat).collect();
+        arm
+    };
+    let arms = [arm("contiguous", factor), arm("paged:16", 1.0)];
+    fs::write(path, serde_json::to_string(&arms).expect("json")).expect("written");
+}
+
+#[test]
+fn a_slower_arm_fails_the_comparison() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (before, after) = (folder.path().join("before.json"), folder.path().join("after.json"));
+    fixed(&before, 1.0);
+    let compare = |factor: f64, more: &[&str]| {
+        fixed(&after, factor);
+        let arguments = [&["compare", text(&before), text(&after)], more].concat();
+        let output = kvlab(&arguments);
+        (output.status.code(), stdout(&output))
+    };
+    let (code, same) = compare(1.0, &["--strict"]);
+    assert!(code == Some(0) && same.contains("0 slower, 0 faster, 2 the same"), "{same}");
+    let (code, slower) = compare(1.1, &[]);
+    assert!(
+        code == Some(1) && slower.contains("1 slower, 0 faster, 1 the same") && slower.contains("+10.0 %"),
+        "{slower}"
+    );
+    let (code, faster) = compare(0.9, &[]);
+    assert!(code == Some(0) && faster.contains("0 slower, 1 faster, 1 the same"), "{faster}");
+    assert_eq!(compare(1.1, &["--band", "20"]).0, Some(0));
+    // An arm in one of them only fails when asked to.
+    let mut arms: Vec<Value> = serde_json::from_str(&fs::read_to_string(&before).expect("there")).expect("json");
+    arms.pop();
+    fs::write(&before, serde_json::to_string(&arms).expect("json")).expect("written");
+    assert_eq!((compare(1.0, &[]).0, compare(1.0, &["--strict"]).0), (Some(0), Some(1)));
 }
 
 #[cfg(unix)]
@@ -166,11 +196,10 @@ done"#,
     let [ours, a, b] = &arms[..] else { panic!("three arms: {arms:?}") };
     assert_eq!((&ours["engine"], &a["engine"]), (&"kvlab".into(), &"stub (stub 1)".into()));
     assert_eq!((&a["median_secs"], &a["samples"]), (&0.5.into(), &serde_json::json!([0.5, 0.5])));
-    assert_eq!((&a["weight_bytes"], &a["used_bytes"], &a["read_bytes"]), (&1000.into(), &24.into(), &1024.0.into()));
-    assert!(
-        a["floor_ratio"].as_f64().is_some_and(|ratio| ratio > 1.0)
-            && a["floor_of"].as_str().is_some_and(|of| of.ends_with(", scaled"))
-    );
+    // Its cache is f32, as it says nothing else: 5 of 4 to 6 tokens on average, of 7,680 bytes; 24 bytes are what it reserved.
+    assert_eq!((&a["weight_bytes"], &a["reserved_bytes"]), (&ours["weight_bytes"], &24.into()));
+    assert_eq!(a["read_bytes"].as_f64(), a["weight_bytes"].as_f64().map(|bytes| bytes + 5.0 * 7680.0));
+    assert!(a["floor_ratio"].as_f64().is_some_and(|ratio| ratio > 1.0));
     assert_eq!(b["skipped"], "stub-b cannot");
     let requests = fs::read_to_string(&log).expect("a log");
     assert_eq!(requests.matches("\"run\"").count(), 3, "a turn to warm up, then two");
@@ -189,6 +218,9 @@ fn bad_input_is_refused_with_a_way_out() {
         (&["bench", "--peer", "/no/such/program"], "cannot be started"),
         (&["bench", "--model", "shape:gpt9"], "shapes are"),
         (&["bench", "--repeat-limit", "-1"], "0 to 3600"),
+        (&["bench", "--handicap", "10@concat", "--lanes", "contiguous"], "not among the lanes"),
+        (&["bench", "--peer-lanes", "x", "--lanes", "contiguous"], "no peer offers"),
+        (&["bench", "--threads", ""], "RAYON_NUM_THREADS"),
         (&["compare", "/nowhere", "/nowhere"], "/nowhere"),
         (&["plot", "/nowhere", "--out", "/tmp/x"], "/nowhere"),
     ] {

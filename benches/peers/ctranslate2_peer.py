@@ -28,6 +28,7 @@ class CTranslate2:
             "peer": "ctranslate2",
             "lanes": ["ctranslate2"],
             "weights": list(COMPUTE),
+            "caches": {"ctranslate2": "f32"},
             "versions": {"ctranslate2": ctranslate2.__version__, "python": platform.python_version()},
             "notes": [
                 "a step is timed between two calls of generate_batch's callback, which includes a Python call for each "

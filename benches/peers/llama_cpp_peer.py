@@ -44,6 +44,7 @@ class LlamaCpp:
             "peer": "llama.cpp",
             "lanes": list(LANES),
             "weights": list(gguf_file.TYPES),
+            "caches": {"llama.cpp": "f16", "llama.cpp-f32": "f32", "llama.cpp-q8_0": "q8_0"},
             "versions": {"llama-cpp-python": llama.__version__, "python": platform.python_version(),
                          "build": " ".join(llama.llama_print_system_info().decode().split())},
             "notes": [

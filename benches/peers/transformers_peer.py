@@ -24,6 +24,8 @@ class Transformers:
             "peer": "transformers",
             "lanes": LANES,
             "weights": list(DTYPES),
+            "caches": {"transformers": "weights", "transformers-static": "weights"},
+            "uncached": ["transformers-none"],
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
                          "python": platform.python_version()},
             "notes": [

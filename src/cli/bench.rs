@@ -14,7 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::{
     experiment::bench::{
-        ArmResult, BenchError, Engine, Group, GroupRun, GroupSettings, Matrix, PeerModel, Peers, Subject, Threads,
+        Arm, ArmResult, BenchError, Engine, Group, GroupRun, GroupSettings, Matrix, PeerModel, Peers, Subject, Threads,
         matrix::parse_subjects,
     },
     measure::machine::{DeviceChoice, Machine},
@@ -38,6 +38,11 @@ const PROMPTS: [usize; 1] = [512];
 const TOKENS: usize = 16;
 const DEPTHS: [usize; 2] = [0, 512];
 const REPEATS: usize = 5;
+/// The compiler this was built with.
+const RUSTC: &str = match option_env!("KVLAB_RUSTC") {
+    Some(version) => version,
+    None => "unknown",
+};
 const REPEAT_LIMIT_SECS: f64 = 5.0;
 /// The same with `--quick`.
 const QUICK_LANES: &str = "none,concat,contiguous,paged:16,paged:16+int8";
@@ -67,9 +72,8 @@ pub struct Args {
     /// Types that the weights are kept in, of f32, f16, bf16 and `q8_0`; separated by commas
     #[arg(long, default_value = "f32")]
     weights: String,
-    /// Lanes, separated by commas
-    #[arg(long, default_value = LANES, help = "Lanes, separated by commas [with --quick fewer]", hide_default_value = false)]
-    lanes: String,
+    #[arg(long, help = format!("Lanes, separated by commas [default: {LANES}; --quick {QUICK_LANES}]"))]
+    lanes: Option<String>,
     /// Lengths of prompts (pp); '' for none [default: 512; --quick 64]
     #[arg(long, value_name = "N,N,...")]
     prompts: Option<String>,
@@ -85,7 +89,7 @@ pub struct Args {
     /// Threads to compute with [default: all, as `kvlab doctor` names them]
     #[arg(long, value_name = "N,N,...")]
     threads: Option<String>,
-    /// auto, cpu, cuda or cuda:N
+    /// Devices, separated by commas, of auto, cpu, cuda and cuda:N
     #[arg(long, default_value = "auto")]
     device: String,
     /// Turns of every arm [default: 5; --quick 3]
@@ -136,7 +140,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         identity: plan.identity(args, &models, &peers),
     };
     let mut folder = args.out.as_deref().map(|out| BenchFolder::open(out, header, args.fresh)).transpose()?;
-    let all: usize = models.iter().flat_map(|model| &model.groups).map(|group| group.arms.len()).sum();
+    let groups = || models.iter().flat_map(|model| &model.groups);
+    let of_device = |device| groups().map(|group| on(group, device).arms.len()).sum::<usize>();
+    let all: usize = plan.devices.iter().map(of_device).sum();
     if let (Some(folder), Some(out)) = (&folder, &args.out)
         && !folder.arms().is_empty()
     {
@@ -184,6 +190,17 @@ struct PlannedModel {
     groups: Vec<Group>,
 }
 
+impl PlannedModel {
+    /// Its name, of the hub with the commit, and of a folder with what changes when its weights do.
+    fn identity(&self) -> String {
+        let ModelSource::Folder(folder) = &self.source else { return self.source.to_string() };
+        let file = std::fs::metadata(folder.join("model.safetensors")).ok();
+        let changed = file.as_ref().and_then(|file| file.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+        let (bytes, secs) = (file.map_or(0, |file| file.len()), changed.map_or(0, |since| since.as_secs()));
+        format!("{} ({bytes} bytes, {secs})", self.source)
+    }
+}
+
 /// The arguments, checked.
 struct Plan {
     sources: Vec<ModelSource>,
@@ -192,7 +209,7 @@ struct Plan {
     matrix: Matrix,
     settings: GroupSettings,
     handicapped: Option<String>,
-    device: Device,
+    devices: Vec<Device>,
 }
 
 impl Plan {
@@ -201,12 +218,19 @@ impl Plan {
         let sources = names.iter().map(|name| name.parse()).collect::<Result<Vec<ModelSource>, _>>()?;
         let weights =
             args.weights.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<WeightType>, _>>()?;
-        let lanes = if args.quick && args.lanes == LANES { QUICK_LANES } else { &args.lanes };
+        let mut kept = vec![];
+        for weights in weights {
+            if !kept.contains(&weights) {
+                kept.push(weights);
+            }
+        }
+        let lanes = args.lanes.as_deref().unwrap_or(if args.quick { QUICK_LANES } else { LANES });
         let subjects = if lanes.trim().is_empty() && !args.peers.is_empty() { vec![] } else { parse_subjects(lanes)? };
         let most = rayon::current_num_threads();
         let threads = args.threads.as_deref().map_or(Ok(vec![most]), |text| numbers("--threads", text))?;
-        if let Some(threads) = threads.iter().find(|threads| **threads == 0 || **threads > most) {
-            bail!("--threads {threads}: give 1 to {most}; RAYON_NUM_THREADS sets how many there are");
+        if threads.is_empty() || threads.iter().any(|threads| *threads == 0 || *threads > most) {
+            let given = args.threads.as_deref().unwrap_or_default();
+            bail!("--threads {given}: give 1 to {most}; RAYON_NUM_THREADS sets how many there are");
         }
         let quick = |value: Option<&str>, flag: &str, quick: &[usize], default: &[usize]| match value {
             Some(text) => numbers(flag, text),
@@ -217,10 +241,14 @@ impl Plan {
             bail!("--repeat-limit {secs}: give 0 to 3600 seconds");
         }
         let (handicap_percent, handicapped) = args.handicap.as_deref().map_or(Ok((0.0, None)), handicap)?;
+        let is_there = |lane: &&String| subjects.iter().any(|subject| subject.to_string() == **lane);
+        if let Some(lane) = handicapped.as_ref().filter(|lane| !is_there(lane)) {
+            bail!("--handicap: `{lane}` is not among the lanes");
+        }
         let repeats = if args.quick { QUICK_REPEATS } else { REPEATS };
         Ok(Self {
             sources,
-            weights,
+            weights: kept,
             subjects,
             matrix: Matrix {
                 engines: vec![],
@@ -236,7 +264,7 @@ impl Plan {
                 handicap_percent,
             },
             handicapped,
-            device: args.device.parse::<DeviceChoice>()?.open()?.0,
+            devices: devices(&args.device)?,
         })
     }
 
@@ -246,25 +274,36 @@ impl Plan {
         matrix.engines = self.subjects.iter().map(|subject| (Engine::Kvlab(*subject), self.weights.clone())).collect();
         let wanted: Option<Vec<&str>> =
             args.peer_lanes.as_deref().map(|lanes| lanes.split(',').map(str::trim).collect());
+        let all: Vec<&str> = peers.hellos().flat_map(|hello| &hello.lanes).map(String::as_str).collect();
+        if let Some(lane) = wanted.iter().flatten().find(|lane| !all.contains(lane)) {
+            bail!("--peer-lanes: no peer offers `{lane}`; they offer {}", all.join(", "));
+        }
         for (peer, hello) in peers.hellos().enumerate() {
             let offered = |weights: &&WeightType| hello.weights.contains(&weights.to_string());
             let weights: Vec<WeightType> = self.weights.iter().filter(offered).copied().collect();
+            if weights.is_empty() {
+                let weights = hello.weights.join(", ");
+                writeln!(io::stderr(), "note: {} has none of these weights, only {weights}: left out", hello.peer)?;
+            }
             let lanes =
                 hello.lanes.iter().filter(|lane| wanted.as_ref().is_none_or(|wanted| wanted.contains(&lane.as_str())));
             matrix.engines.extend(lanes.map(|lane| (Engine::Peer { peer, lane: lane.clone() }, weights.clone())));
         }
         let mut planned = vec![];
         for source in &self.sources {
-            let config = match source {
-                ModelSource::Hub { .. } => self.load(args, source, WeightType::F32)?.model.config().clone(),
-                source => source.config().with_context(|| format!("model `{source}`"))?,
+            let (source, config) = match source {
+                ModelSource::Hub { .. } => {
+                    let loaded = load(args, source, WeightType::F32, &self.devices[0])?;
+                    (loaded.source, loaded.model.config().clone())
+                }
+                source => (source.clone(), source.config().with_context(|| format!("model `{source}`"))?),
             };
             let (groups, too_long) = matrix.groups(&config).with_context(|| format!("model `{source}`"))?;
             if !too_long.is_empty() {
                 let end = config.n_positions;
                 writeln!(io::stderr(), "note: {source} ends at {end} tokens: left out {}", too_long.join(", "))?;
             }
-            planned.push(PlannedModel { source: source.clone(), config, groups });
+            planned.push(PlannedModel { source, config, groups });
         }
         Ok(planned)
     }
@@ -289,24 +328,12 @@ impl Plan {
         Identity {
             kvlab_version: env!("CARGO_PKG_VERSION").into(),
             commit: commit(),
-            rustc: option_env!("KVLAB_RUSTC").unwrap_or("unknown").into(),
+            rustc: RUSTC.into(),
             machine: Machine::detect(),
-            device: format!("{:?}", self.device.location()),
-            models: models.iter().map(|model| model.source.to_string()).collect(),
+            device: names(self.devices.iter().map(name_of).collect()),
+            models: models.iter().map(PlannedModel::identity).collect(),
             peers: peers.hellos().cloned().collect(),
             settings: settings.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-        }
-    }
-
-    fn load(&self, args: &Args, source: &ModelSource, weights: WeightType) -> anyhow::Result<LoadedModel> {
-        let mut hub = HubConfig::from_env();
-        hub.offline |= args.offline;
-        let mut bars = progress::ModelBars::default();
-        let model = source.load_as(weights, &hub, &self.device, &mut |progress| bars.show(progress), &CANCEL);
-        bars.clear();
-        match model {
-            Err(ModelError::Cancelled) => Err(BenchError::Cancelled.into()),
-            model => model.with_context(|| format!("model `{source}` cannot be loaded")),
         }
     }
 
@@ -322,31 +349,37 @@ impl Plan {
     ) -> anyhow::Result<()> {
         let threads = self.matrix.threads.iter().map(|n| Threads::new(*n)).collect::<Result<Vec<_>, _>>()?;
         let machine = Machine::detect();
-        for planned in models {
-            let name = planned.source.to_string();
+        for (planned, device) in models.iter().flat_map(|model| self.devices.iter().map(move |device| (model, device)))
+        {
+            let template = ArmResult {
+                model: planned.source.to_string(),
+                device: name_of(device),
+                kvlab_version: env!("CARGO_PKG_VERSION").into(),
+                commit: commit(),
+                rustc: RUSTC.into(),
+                cpu: machine.cpu.clone(),
+                cpu_flags: machine.simd.join(" "),
+                cores: machine.cores,
+                ..ArmResult::default()
+            };
             let is_done = |group: &&Group| {
                 let test = group.test.to_string();
-                arms.iter().filter(|arm| arm.model == name && arm.test == test).count() >= group.arms.len()
+                let same =
+                    |arm: &&ArmResult| arm.model == template.model && arm.device == template.device && arm.test == test;
+                arms.iter().filter(same).count() >= group.arms.len()
             };
-            let (done, left): (Vec<&Group>, Vec<&Group>) = planned.groups.iter().partition(is_done);
+            let groups: Vec<Group> = planned.groups.iter().map(|group| on(group, device)).collect();
+            let (done, left): (Vec<&Group>, Vec<&Group>) = groups.iter().partition(is_done);
+            bar.reset_eta();
             bar.inc(done.iter().map(|group| (group.arms.len() * (self.settings.repeats + 1)) as u64).sum());
             if left.is_empty() {
                 continue;
             }
-            // One type of weights after the other: they come from the same file, and peers need the first as a floor.
-            let wanted = if self.subjects.is_empty() { &[WeightType::F32][..] } else { &self.weights };
-            let loaded = wanted.iter().map(|weights| self.load(args, &planned.source, *weights).map(Arc::new));
+            // Also where only peers run: their floor is a pass over ours.
+            let loaded = self.weights.iter().map(|weights| load(args, &planned.source, *weights, device).map(Arc::new));
             let loaded = loaded.collect::<anyhow::Result<Vec<_>>>()?;
             let (peer_folder, kept) = peer_folder(&planned.source, peers)?;
-            let peer_model = PeerModel::new(name.clone(), &planned.config, peer_folder);
-            let template = ArmResult {
-                model: name,
-                device: format!("{:?}", self.device.location()),
-                commit: commit(),
-                cpu: machine.cpu.clone(),
-                cores: machine.cores,
-                ..ArmResult::default()
-            };
+            let peer_model = PeerModel::new(template.model.clone(), &planned.config, peer_folder);
             for group in left {
                 bar.set_message(format!("{} {}", planned.source, group.test));
                 let mut run = GroupRun {
@@ -370,6 +403,40 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+fn load(args: &Args, source: &ModelSource, weights: WeightType, device: &Device) -> anyhow::Result<LoadedModel> {
+    let mut hub = HubConfig::from_env();
+    hub.offline |= args.offline;
+    let mut bars = progress::ModelBars::default();
+    let model = source.load_as(weights, &hub, device, &mut |progress| bars.show(progress), &CANCEL);
+    bars.clear();
+    match model {
+        Err(ModelError::Cancelled) => Err(BenchError::Cancelled.into()),
+        model => model.with_context(|| format!("model `{source}` cannot be loaded")),
+    }
+}
+
+/// Each device once.
+fn devices(text: &str) -> anyhow::Result<Vec<Device>> {
+    let mut devices: Vec<Device> = vec![];
+    for name in text.split(',') {
+        let (device, _) = name.trim().parse::<DeviceChoice>()?.open()?;
+        if !devices.iter().any(|known| known.same_device(&device)) {
+            devices.push(device);
+        }
+    }
+    Ok(devices)
+}
+
+/// A group as it runs on a device: peers compute on the processor, and are measured there.
+fn on(group: &Group, device: &Device) -> Group {
+    let is_there = |arm: &&Arm| device.is_cpu() || matches!(arm.engine, Engine::Kvlab(_));
+    Group { test: group.test, arms: group.arms.iter().filter(is_there).cloned().collect() }
+}
+
+fn name_of(device: &Device) -> String {
+    format!("{:?}", device.location())
 }
 
 /// Where peers find a model's files; the embedded one is written for them, as long as the second lives.

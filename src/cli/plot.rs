@@ -1,6 +1,7 @@
 //! `kvlab plot`: figures of what was measured before.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -48,6 +49,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if qualities.len() > 1 {
         bail!("give one quality run: lanes of several cannot be told apart in one figure");
+    }
+    let mut keys = BTreeSet::new();
+    if let Some(twice) = arms.iter().find(|arm| !keys.insert(arm.key())) {
+        bail!("`{}` is in more than one of them, and its points would be one line; plot them apart", twice.key());
     }
     let cannot = || format!("--out {}: cannot be written", args.out.display());
     fs::create_dir_all(&args.out).with_context(cannot)?;

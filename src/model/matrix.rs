@@ -10,7 +10,7 @@ use candle_core::{
     quantized::{GgmlDType, QMatMul, QTensor},
 };
 
-use super::ModelError;
+use super::{Config, ModelError};
 
 /// How weights are kept; they are read from the file as f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,6 +33,22 @@ impl WeightType {
             Self::Bf16 => "bf16",
             Self::Q8_0 => "q8_0",
         }
+    }
+
+    /// What a decoded token reads of a model's weights in this type: matrices, and vectors in f32.
+    #[must_use]
+    pub fn read_bytes(self, config: &Config) -> u64 {
+        let tensors = config.tensors().into_iter().filter(|(name, _)| name != "wpe.weight");
+        let bytes = tensors.map(|(_, shape)| {
+            let n: u64 = shape.iter().map(|d| *d as u64).product();
+            match self {
+                _ if shape.len() == 1 => 4 * n,
+                Self::F32 => 4 * n,
+                Self::F16 | Self::Bf16 => 2 * n,
+                Self::Q8_0 => n / 32 * 34,
+            }
+        });
+        bytes.sum()
     }
 
     /// The type of a tensor from which single rows are looked up.

@@ -60,6 +60,8 @@ pub struct CandleKv {
     shape: KvShape,
     layers: Vec<Layer>,
     spans: Vec<Span>,
+    /// `[T, past + T]` of the current step, made by its first layer.
+    mask: Option<Tensor>,
 }
 
 impl CandleKv {
@@ -70,7 +72,7 @@ impl CandleKv {
             CandleCache::Preallocated => Layer::Preallocated(KvCache::new(TOKENS, shape.max_seq_len)),
         };
         let span = Span { seq: SeqId::ALONE, past: 0, new: 0 };
-        Self { shape, layers: vec![layer; shape.n_layer], spans: vec![span; batch] }
+        Self { shape, layers: vec![layer; shape.n_layer], spans: vec![span; batch], mask: None }
     }
 
     /// The next step adds `new` tokens to each sequence.
@@ -78,6 +80,7 @@ impl CandleKv {
         for span in &mut self.spans {
             (span.past, span.new) = (span.past + span.new, new);
         }
+        self.mask = None;
     }
 
     /// Stores `[B * T, H, D]` without attending.
@@ -137,7 +140,12 @@ impl KvAccess for CandleKv {
         let scale = 1.0 / (self.shape.heads.head_dim as f64).sqrt();
         let mut scores = (q.matmul(&k.transpose(TOKENS, 3)?)? * scale)?; // [B, H, T, D] x [B, H, D, past + T]
         if self.spans[0].new > 1 {
-            scores = scores.broadcast_add(&causal(self.spans[0], q.device())?)?;
+            let mask = match self.mask.take() {
+                Some(mask) => mask,
+                None => causal(self.spans[0], q.device())?,
+            };
+            scores = scores.broadcast_add(&mask)?;
+            self.mask = Some(mask);
         }
         let weights = candle_nn::ops::softmax_last_dim(&scores)?;
         let attended = weights.matmul(&v)?; // [B, H, T, past + T] x [B, H, past + T, D]

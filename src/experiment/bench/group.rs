@@ -1,14 +1,18 @@
-//! The rounds of a group: every arm once, then again, beginning with another.
+//! The rounds of a group: every arm once, then again, in another order.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{
-    BenchError,
+    BenchError, Subject,
     local::{Limits, LocalArm},
     matrix::{Arm, Engine, Group, reason_to_skip},
     peer::{Hello, PeerArm, PeerModel, Peers},
@@ -16,7 +20,7 @@ use super::{
     test::{Test, Work},
 };
 use crate::{
-    cache::Format,
+    cache::{Format, Lane, LaneBytes},
     engine::record::forward_flops,
     measure::{
         floor::{flops_per_sec, read_secs},
@@ -35,25 +39,30 @@ pub struct Peaks {
     pub bytes_per_sec: f64,
 }
 
-/// Threads to run arms on, with what they can do.
+/// Threads to run arms on.
 pub struct Threads {
     pub pool: Arc<ThreadPool>,
-    pub peaks: Peaks,
 }
 
 impl Threads {
-    /// Measures their peaks, which takes a second.
-    ///
     /// # Errors
     /// [`BenchError::Threads`]
     pub fn new(threads: usize) -> Result<Self, BenchError> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-        let peaks = pool.install(|| Peaks {
-            threads,
+        Ok(Self { pool: Arc::new(ThreadPoolBuilder::new().num_threads(threads).build()?) })
+    }
+
+    fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// What they can do now, which takes a quarter of a second.
+    #[must_use]
+    pub fn peaks(&self) -> Peaks {
+        self.pool.install(|| Peaks {
+            threads: self.count(),
             flops_per_sec: flops_per_sec(),
             bytes_per_sec: read_bandwidth_bytes_per_sec(),
-        });
-        Ok(Self { pool: Arc::new(pool), peaks })
+        })
     }
 }
 
@@ -88,9 +97,12 @@ const WARM_UP_STEPS: usize = 4;
 /// Filling the memory to the brim would measure the swap.
 const MOST_MEMORY: f64 = 0.85;
 
+/// The order of the arms in a round is drawn from this seed.
+const SEED: u64 = 7;
+
 enum Runner {
     Local(Box<LocalArm>),
-    Peer { arm: PeerArm, bytes: u64 },
+    Peer { arm: PeerArm, token_bytes: u64 },
     Skipped,
 }
 
@@ -111,57 +123,84 @@ impl GroupRun<'_> {
         for (arm, result) in group.arms.iter().zip(&mut results) {
             runners.push(self.prepare(arm, result, calibrating, cancel)?);
         }
+        let needed = results.iter().filter_map(|result| result.used_bytes).max().unwrap_or(0);
+        let hidden = runners.iter().any(|runner| match runner {
+            Runner::Local(local) => local.hides_its_memory(),
+            Runner::Peer { .. } => true,
+            Runner::Skipped => false,
+        });
+        let like_cache = if hidden { like_cache(needed, group.test) } else { vec![] };
+        let peaks: Vec<Peaks> = self.threads.iter().map(Threads::peaks).collect();
         let processes = self.peers.process_ids();
         let load_before = Load::now(&processes);
         let steps = match group.test.work {
             Work::Prefill => 1,
             Work::Decode => group.test.tokens,
         };
-        let n_arms = runners.len();
+        let mut order: Vec<usize> = (0..runners.len()).collect();
+        let mut rng = StdRng::seed_from_u64(SEED);
         for round in 0..=self.settings.repeats {
-            for place in 0..n_arms {
-                let index = (round + place) % n_arms;
-                let arm = &group.arms[index];
-                let warm_up = round == 0;
-                let handicap = if self.handicapped == Some(results[index].lane.as_str()) {
-                    self.settings.handicap_percent / 100.0
-                } else {
-                    0.0
-                };
+            // Not always behind the same neighbour.
+            order.shuffle(&mut rng);
+            for &index in &order {
+                if cancel.load(Ordering::Relaxed) {
+                    return Err(BenchError::Cancelled);
+                }
+                let (warm_up, result) = (round == 0, &mut results[index]);
+                let is_handicapped = self.handicapped == Some(result.lane.as_str());
                 let limits = Limits {
                     steps: if warm_up { steps.min(WARM_UP_STEPS) } else { steps },
                     time: self.settings.repeat_limit,
-                    handicap,
+                    handicap: if is_handicapped { self.settings.handicap_percent / 100.0 } else { 0.0 },
                 };
-                if let Some(repeat) = self.turn(&mut runners[index], arm.threads, limits, cancel)?
-                    && !warm_up
-                {
-                    results[index].repeats.push(repeat);
+                match self.turn(&mut runners[index], &group.arms[index], limits, &like_cache, cancel) {
+                    Ok(repeat) => result.repeats.extend(repeat.filter(|_| !warm_up)),
+                    // One engine that fails is no reason to lose what the others do.
+                    Err(BenchError::Peer { reason, .. }) => {
+                        result.skipped = Some(reason);
+                        result.repeats.clear();
+                        if let Runner::Peer { arm, .. } = std::mem::replace(&mut runners[index], Runner::Skipped) {
+                            self.peers.end_one(&arm);
+                        }
+                    }
+                    Err(error) => return Err(error),
                 }
                 turn(&results[index].lane);
             }
         }
         for runner in &runners {
             if let Runner::Peer { arm, .. } = runner {
-                self.peers.process(arm, cancel)?.release(cancel)?;
+                // It gives its cache back, or is ended.
+                if self.peers.process(arm, cancel).and_then(|peer| peer.release(cancel)).is_err() {
+                    self.peers.end_one(arm);
+                }
             }
         }
         let others = load_before.zip(Load::now(&processes)).map(|(before, now)| now.others_since(before));
         for (arm, result) in group.arms.iter().zip(&mut results) {
-            let circumstances = self.circumstances(arm, result, steps, others);
+            let circumstances = self.circumstances(arm, result, &peaks, steps, others);
             result.conclude(&circumstances);
         }
         Ok(results)
     }
 
-    fn circumstances(&self, arm: &Arm, result: &ArmResult, steps: usize, others: Option<f64>) -> Circumstances {
-        let peaks = self.threads_of(arm.threads).map(|threads| threads.peaks);
-        let is_handicapped = self.handicapped == Some(result.lane.as_str());
+    fn circumstances(
+        &self,
+        arm: &Arm,
+        result: &ArmResult,
+        peaks: &[Peaks],
+        steps: usize,
+        others: Option<f64>,
+    ) -> Circumstances {
+        // Another device has other peaks, which are not measured here.
+        let on_host = self.models.first().is_some_and(|model| model.model.device().is_cpu());
+        let peaks = peaks.iter().find(|peaks| peaks.threads == arm.threads).filter(|_| on_host);
         // Instructions for shorter numbers can compute more than f32 peaks; ours compute f16 and bf16 as f32.
         let in_f32 = match arm.engine {
             Engine::Kvlab(_) => arm.weights != WeightType::Q8_0,
             Engine::Peer { .. } => arm.weights == WeightType::F32,
         };
+        let is_handicapped = self.handicapped == Some(result.lane.as_str());
         Circumstances {
             tokens_per_step: self.group.test.tokens_per_step(),
             steps,
@@ -169,12 +208,12 @@ impl GroupRun<'_> {
             peak_bytes_per_sec: peaks.map(|peaks| peaks.bytes_per_sec),
             others,
             handicap_percent: if is_handicapped { self.settings.handicap_percent } else { 0.0 },
-            scaled: !matches!(arm.engine, Engine::Kvlab(super::Subject::Lane(_))),
+            as_many: !matches!(arm.engine, Engine::Kvlab(Subject::Lane(_))),
         }
     }
 
     fn threads_of(&self, threads: usize) -> Option<&Threads> {
-        self.threads.iter().find(|pool| pool.peaks.threads == threads)
+        self.threads.iter().find(|pool| pool.count() == threads)
     }
 
     fn model_of(&self, weights: WeightType) -> Option<&Arc<LoadedModel>> {
@@ -209,9 +248,20 @@ impl GroupRun<'_> {
         cancel: &AtomicBool,
     ) -> Result<Runner, BenchError> {
         let test = self.group.test;
-        let uncached = matches!(arm.engine, Engine::Kvlab(super::Subject::Lane(crate::cache::Lane::None)));
         let first = self.models.first().ok_or_else(|| BenchError::Matrix("no model is loaded".into()))?;
         let config = first.model.config().clone();
+        let shape = config.kv_shape();
+        let hello = |peer: usize| self.peers.hellos().nth(peer);
+        let (uncached, token_bytes) = match &arm.engine {
+            Engine::Kvlab(Subject::Lane(Lane::None)) => (true, 0),
+            Engine::Kvlab(Subject::Lane(Lane::Cache(spec))) => (
+                false,
+                LaneBytes::of(*spec, shape).map_or(0, |lane| lane.n_layer * lane.plane_bytes.iter().sum::<u64>()),
+            ),
+            Engine::Kvlab(Subject::Candle(_)) => (false, shape.formula_bytes_per_token(Format::F32)),
+            Engine::Peer { peer, lane } => hello(*peer)
+                .map_or((false, 0), |hello| (hello.is_uncached(lane), hello.token_bytes(lane, arm.weights, shape))),
+        };
         let (past, new) = match test.work {
             Work::Decode if uncached => (0, test.context()),
             Work::Decode => (test.depth, 1),
@@ -219,9 +269,8 @@ impl GroupRun<'_> {
         };
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let flops = (forward_flops(&config, past, new) * test.batch as u64) as f64;
-        let row_bytes = config.kv_shape().formula_bytes_per_token(Format::F32);
-        let full_bytes = (test.batch * test.context()) as u64 * row_bytes;
-        result.skipped = reason_to_skip(&arm.engine, test, flops).or_else(|| too_large(full_bytes));
+        result.skipped = reason_to_skip(&arm.engine, test, flops)
+            .or_else(|| too_large((test.batch * test.context()) as u64 * token_bytes));
         if result.skipped.is_some() {
             return Ok(Runner::Skipped);
         }
@@ -259,13 +308,19 @@ impl GroupRun<'_> {
                     }
                     Err(error) => return Err(error),
                 };
-                result.weight_bytes = process.weight_bytes.unwrap_or(0);
-                (result.used_bytes, result.reserved_bytes) = (cache_bytes, cache_bytes);
-                let bytes = result.weight_bytes + cache_bytes.unwrap_or(0);
+                result.weight_bytes = arm.weights.read_bytes(&config);
+                result.reserved_bytes = cache_bytes;
+                result.used_bytes = (!uncached).then_some((test.batch * test.depth) as u64 * token_bytes);
                 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-                let read_bytes = bytes as f64;
-                (result.flops, result.read_bytes) = (flops, read_bytes);
-                Ok(Runner::Peer { arm: key, bytes })
+                let as_f64 = |bytes: u64| bytes as f64;
+                result.bytes_per_token = (!uncached).then_some(as_f64(token_bytes));
+                let cached = match test.work {
+                    Work::Prefill => test.tokens,
+                    Work::Decode => test.depth + test.tokens.div_ceil(2),
+                };
+                result.read_bytes = as_f64(result.weight_bytes + (test.batch * cached) as u64 * token_bytes);
+                result.flops = flops;
+                Ok(Runner::Peer { arm: key, token_bytes })
             }
         }
     }
@@ -274,36 +329,46 @@ impl GroupRun<'_> {
     fn turn(
         &mut self,
         runner: &mut Runner,
-        threads: usize,
+        arm: &Arm,
         limits: Limits,
+        like_cache: &[u8],
         cancel: &AtomicBool,
     ) -> Result<Option<Repeat>, BenchError> {
         match runner {
             Runner::Skipped => Ok(None),
             Runner::Local(local) => {
-                let repeat = local.run(limits, cancel)?;
+                let repeat = local.run(limits, like_cache, cancel)?;
                 local.reset(cancel)?;
                 Ok(Some(repeat))
             }
-            Runner::Peer { arm, bytes } => {
-                let read_before_secs = self.scaled_read_secs(threads, *bytes);
-                let steps_secs = self.peers.process(arm, cancel)?.run(cancel)?;
-                let read_after_secs = self.scaled_read_secs(threads, *bytes);
+            Runner::Peer { arm: key, token_bytes } => {
+                let Test { work, tokens, depth, batch } = self.group.test;
+                let cached = |tokens: usize| (tokens * batch) as u64 * *token_bytes;
+                let before = if work == Work::Prefill { 0 } else { cached(depth) };
+                let read_before_secs = self.read_secs(arm, like_cache, before);
+                let steps_secs = self.peers.process(key, cancel)?.run(cancel)?;
+                let read_after_secs = self.read_secs(arm, like_cache, cached(depth + tokens));
                 Ok(Some(Repeat { steps_secs, read_before_secs, read_after_secs }))
             }
         }
     }
 
-    /// What reading so many bytes of a peer would take, by how fast our own weights are read now.
-    fn scaled_read_secs(&self, threads: usize, bytes: u64) -> Option<f64> {
-        let memory = self.models.first()?.model.weight_memory()?;
-        let buffers = memory.buffers();
-        let ours: u64 = buffers.iter().map(|buffer| buffer.len() as u64).sum();
-        let secs = self.threads_of(threads)?.pool.install(|| read_secs(&buffers));
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let scale = bytes as f64 / ours.max(1) as f64;
-        (bytes > 0).then_some(secs * scale)
+    /// A pass over our weights in the arm's type and as many bytes as a peer has cached.
+    fn read_secs(&self, arm: &Arm, like_cache: &[u8], cache_bytes: u64) -> Option<f64> {
+        let memory = self.model_of(arm.weights)?.model.weight_memory()?;
+        let mut buffers = memory.buffers();
+        let bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
+        buffers.push(&like_cache[..bytes.min(like_cache.len())]);
+        Some(self.threads_of(arm.threads)?.pool.install(|| read_secs(&buffers)))
     }
+}
+
+/// A buffer to read in the place of caches that hide their memory, the largest of which has `bytes` at the test's depth.
+fn like_cache(bytes: u64, test: Test) -> Vec<u8> {
+    let depth = test.depth.max(1) as u64;
+    let at_end = bytes / depth * (test.context() as u64);
+    // Written, so that each page is memory of its own.
+    vec![1; usize::try_from(at_end.max(bytes)).unwrap_or(0)]
 }
 
 /// Why a cache of so many bytes is not built now.

@@ -110,8 +110,9 @@ impl LocalArm {
         };
         let mut rng = StdRng::seed_from_u64(SEED);
         let width = shape.heads.n_kv_head * shape.heads.head_dim;
-        // Twice as much as is stored at once: every piece begins somewhere else in it.
-        let noise = (0..2 * FILL_TOKENS * width).map(|_| StandardNormal.sample(&mut rng)).collect();
+        // More than is stored at once: every piece begins somewhere else in it.
+        let noise =
+            (0..(FILL_TOKENS + FILL_TOKENS.max(test.batch)) * width).map(|_| StandardNormal.sample(&mut rng)).collect();
         let mut arm = Self { model, pool, test, cache, noise };
         arm.open(cancel)?;
         Ok(arm)
@@ -188,16 +189,16 @@ impl LocalArm {
         Ok(())
     }
 
-    /// The test once, with the floors before and after it.
+    /// The test once, with the floors before and after it. `like_cache` is read in the place of a cache that hides its memory; it must be as large.
     ///
     /// # Errors
     /// Those of a forward pass; [`BenchError::Cancelled`].
-    pub fn run(&mut self, limits: Limits, cancel: &AtomicBool) -> Result<Repeat, BenchError> {
+    pub fn run(&mut self, limits: Limits, like_cache: &[u8], cancel: &AtomicBool) -> Result<Repeat, BenchError> {
         let pool = self.pool.clone();
         pool.install(|| {
-            let read_before_secs = self.read_secs()?;
+            let read_before_secs = self.read_secs(like_cache)?;
             let steps_secs = self.steps(limits, cancel)?;
-            Ok(Repeat { steps_secs, read_before_secs, read_after_secs: self.read_secs()? })
+            Ok(Repeat { steps_secs, read_before_secs, read_after_secs: self.read_secs(like_cache)? })
         })
     }
 
@@ -250,38 +251,35 @@ impl LocalArm {
         Ok(steps_secs)
     }
 
-    /// A read-only pass over the weights and what is cached now; `None` where they are not in host memory. candle's caches hide their
-    /// memory, so theirs is the pass over the weights, scaled to the bytes of both.
-    fn read_secs(&self) -> Result<Option<f64>, BenchError> {
+    /// A read-only pass over the weights and what is cached now; `None` where they are not in host memory.
+    fn read_secs(&self, like_cache: &[u8]) -> Result<Option<f64>, BenchError> {
         let Some(weights) = self.model.model.weight_memory() else { return Ok(None) };
         let mut buffers = weights.buffers();
-        if let Cache::Store { store, seqs } = &self.cache {
-            for seq in seqs {
-                buffers.extend(store.stored(*seq)?);
+        match &self.cache {
+            Cache::None => {}
+            Cache::Store { store, seqs } => {
+                for seq in seqs {
+                    buffers.extend(store.stored(*seq)?);
+                }
+            }
+            Cache::Candle(cache) => {
+                let bytes = usize::try_from(cache.used_bytes()).unwrap_or(usize::MAX);
+                buffers.push(&like_cache[..bytes.min(like_cache.len())]);
             }
         }
-        let secs = read_secs(&buffers);
-        Ok(Some(match &self.cache {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-            Cache::Candle(cache) => {
-                let weight_bytes = self.weight_bytes() as f64;
-                secs * (weight_bytes + cache.used_bytes() as f64) / weight_bytes
-            }
-            _ => secs,
-        }))
+        Ok(Some(read_secs(&buffers)))
     }
 
-    /// True if the floor is not of the very bytes that are read.
+    /// True for candle's caches: what they hold cannot be read in place.
     #[must_use]
-    pub fn is_scaled(&self) -> bool {
+    pub fn hides_its_memory(&self) -> bool {
         matches!(self.cache, Cache::Candle(_))
     }
 
     /// Bytes of the weights that a token multiplies.
     #[must_use]
     pub fn weight_bytes(&self) -> u64 {
-        let memory = self.model.model.weight_memory();
-        memory.map_or(0, |memory| memory.buffers().iter().map(|buffer| buffer.len() as u64).sum())
+        self.model.model.weights().read_bytes(self.model.model.config())
     }
 
     /// Operations and cached bytes of a step, on average over the test's: `(flops, read_bytes)`. To be asked at the test's depth.

@@ -4,8 +4,7 @@
 //! ([`candle_kv`] are candle's own caches as arms), [`peer`] one of another engine, [`group`] the rounds of a group, [`result`] what an
 //! arm measured.
 //!
-//! Arms that are compared take turns: in each round every arm of a group runs the whole test once, and the next round begins with another
-//! arm. So what changes on the machine meanwhile happens to all of them. Every turn stands between two read-only passes over the
+//! Arms that are compared take turns: in each round every arm of a group runs the whole test once, in an order that is drawn anew. So what changes on the machine meanwhile happens to all of them. Every turn stands between two read-only passes over the
 //! very weights and cached bytes that it reads, its floor.
 
 pub mod candle_kv;

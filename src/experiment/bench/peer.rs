@@ -26,7 +26,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{BenchError, test::Test};
-use crate::model::{Config, WeightType};
+use crate::{
+    cache::{CacheSpec, Format, KvShape, LaneBytes},
+    model::{Config, WeightType},
+};
+
+/// What a token of a lane takes in a peer's cache.
+fn token_bytes(format: &str, shape: KvShape) -> Option<u64> {
+    let spec: CacheSpec = format!("contiguous+{format}").parse().ok()?;
+    let lane = LaneBytes::of(spec, shape).ok()?;
+    Some(lane.n_layer * lane.plane_bytes.iter().sum::<u64>())
+}
 
 /// What a peer says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +45,12 @@ pub struct Hello {
     /// Its caches, by whatever names.
     pub lanes: Vec<String>,
     pub weights: Vec<String>,
+    /// The format that a lane's cache has, as a lane of ours names it; f32 where it says nothing, `weights` for that of the weights.
+    #[serde(default)]
+    pub caches: BTreeMap<String, String>,
+    /// Lanes that keep nothing and run the whole sequence anew for every token.
+    #[serde(default)]
+    pub uncached: Vec<String>,
     #[serde(default)]
     pub versions: BTreeMap<String, String>,
     #[serde(default)]
@@ -42,6 +58,25 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// What a cached token of `lane` takes; 0 where nothing is cached, and f32's where the format is unknown.
+    #[must_use]
+    pub fn token_bytes(&self, lane: &str, weights: WeightType, shape: KvShape) -> u64 {
+        if self.is_uncached(lane) {
+            return 0;
+        }
+        let of_weights = weights.to_string();
+        let format = match self.caches.get(lane).map_or("f32", String::as_str) {
+            "weights" => &of_weights,
+            format => format,
+        };
+        token_bytes(format, shape).unwrap_or_else(|| shape.formula_bytes_per_token(Format::F32))
+    }
+
+    #[must_use]
+    pub fn is_uncached(&self, lane: &str) -> bool {
+        self.uncached.iter().any(|uncached| uncached == lane)
+    }
+
     /// Its name and the version of the package that is named like it, or all versions.
     #[must_use]
     pub fn engine(&self) -> String {
@@ -60,7 +95,6 @@ pub struct Peer {
     answers: mpsc::Receiver<String>,
     /// What it has loaded.
     loaded: Option<(String, WeightType, usize)>,
-    pub weight_bytes: Option<u64>,
 }
 
 /// Importing PyTorch and compiling nothing takes seconds; longer is a program that hangs.
@@ -78,13 +112,12 @@ impl Peer {
         let failed = |reason: String| BenchError::Peer { command: command.into(), reason };
         let mut words = command.split_whitespace();
         let program = words.next().ok_or_else(|| failed("no program is named".into()))?;
-        let mut child = Command::new(program)
-            .args(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| failed(format!("cannot be started: {e}")))?;
+        let mut process = Command::new(program);
+        process.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Ctrl-C is for kvlab, which ends its peers itself.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut process, 0);
+        let mut child = process.spawn().map_err(|e| failed(format!("cannot be started: {e}")))?;
         let (Some(requests), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("has no standard input or output".into()));
         };
@@ -101,8 +134,7 @@ impl Peer {
             })
             .map_err(|e| failed(e.to_string()))?;
         let hello = Hello::default();
-        let mut peer =
-            Self { hello, command: command.into(), child, requests, answers, loaded: None, weight_bytes: None };
+        let mut peer = Self { hello, command: command.into(), child, requests, answers, loaded: None };
         let hello = peer.answer(START, cancel)?;
         peer.hello = serde_json::from_value(hello).map_err(|e| failed(format!("its first line is no hello: {e}")))?;
         Ok(peer)
@@ -123,11 +155,9 @@ impl Peer {
         let line = loop {
             match self.answers.recv_timeout(LOOK_FOR_CANCEL) {
                 Ok(line) => break line,
+                Err(_) if cancel.load(Ordering::Relaxed) => return Err(BenchError::Cancelled),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(self.failed("ended; run it by hand to see why"));
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) if cancel.load(Ordering::Relaxed) => {
-                    return Err(BenchError::Cancelled);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() > until => {
                     return Err(self.failed(format!("did not answer in {} s", patience.as_secs())));
@@ -143,7 +173,7 @@ impl Peer {
         }
     }
 
-    /// Brings a lane of it to a test's depth; returns the bytes of its cache, if it knows.
+    /// Brings a lane of it to a test's depth; returns the bytes that its cache takes, if it knows.
     ///
     /// # Errors
     /// [`BenchError::Peer`], [`BenchError::Cancelled`]
@@ -158,8 +188,7 @@ impl Peer {
         if self.loaded.as_ref() != Some(&wanted) {
             self.loaded = None;
             let request = json!({"do": "load", "model": model, "weights": weights.to_string(), "threads": threads});
-            let answer = self.ask(&request, cancel)?;
-            self.weight_bytes = answer.get("weight_bytes").and_then(Value::as_u64);
+            self.ask(&request, cancel)?;
             self.loaded = Some(wanted);
         }
         let Test { work, tokens, depth, batch } = test;
@@ -252,6 +281,11 @@ impl Peers {
         Ok(&mut self.running[place].1)
     }
 
+    /// Ends the process of an arm, whatever state it is in.
+    pub fn end_one(&mut self, arm: &PeerArm) {
+        self.running.retain(|(running, _)| running != arm);
+    }
+
     /// Ends all processes: the next model is loaded by new ones.
     pub fn end(&mut self) {
         self.running.clear();
@@ -313,7 +347,21 @@ mod tests {
             read run; echo '{{\"secs\":[0.5,0.25]}}'"
         );
         assert_eq!(prepared(&script).expect("answers"), (Some(7), vec![0.5, 0.25]));
-        assert_eq!(peer(HELLO).expect("a hello").0.hello.engine(), "it (it 1.2)");
+        let (peer, _folder) = peer(HELLO).expect("a hello");
+        assert_eq!(peer.hello.engine(), "it (it 1.2)");
+        let shape = Config::shape("gpt2", None).expect("known").kv_shape();
+        let bytes = |caches: &[(&str, &str)], uncached: &[&str]| {
+            let caches = caches.iter().map(|(lane, format)| ((*lane).to_owned(), (*format).to_owned())).collect();
+            let hello = Hello {
+                caches,
+                uncached: uncached.iter().map(|lane| (*lane).to_owned()).collect(),
+                ..Hello::default()
+            };
+            hello.token_bytes("it", WeightType::Bf16, shape)
+        };
+        assert_eq!((bytes(&[], &[]), bytes(&[], &["it"])), (72 << 10, 0));
+        assert_eq!((bytes(&[("it", "f16")], &[]), bytes(&[("it", "weights")], &[])), (36 << 10, 36 << 10));
+        assert_eq!(bytes(&[("it", "q8_0")], &[]), (72 << 10) / 4 / 32 * 34);
     }
 
     #[test]

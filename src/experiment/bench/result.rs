@@ -86,7 +86,9 @@ impl Repeat {
         self.steps_secs.iter().sum::<f64>() / n
     }
 
-    fn read_secs(&self) -> Option<f64> {
+    /// The floor of this turn: the mean of the passes before and after it.
+    #[must_use]
+    pub fn read_secs(&self) -> Option<f64> {
         Some(f64::midpoint(self.read_before_secs?, self.read_after_secs?))
     }
 }
@@ -120,7 +122,8 @@ pub struct ArmResult {
     pub floor_secs: Option<f64>,
     /// Median over the repeats of their time over their floor.
     pub floor_ratio: Option<f64>,
-    /// What the floor is of: `memory`, `compute`, or `memory, scaled` where a peer's bytes were not read themselves.
+    /// What the floor is of: `compute`, `memory` (the very bytes that the step reads), or `memory, as many bytes` (the weights and a buffer
+    /// as large as the cache, where that cannot be reached: candle's, and peers').
     pub floor_of: Option<String>,
     /// A step's operations, from the shapes.
     pub flops: f64,
@@ -145,8 +148,14 @@ pub struct ArmResult {
     pub warnings: Vec<Warning>,
     /// Why nothing was measured.
     pub skipped: Option<String>,
+    /// What these threads can do at best, measured before the group.
+    pub peak_gflops_per_sec: Option<f64>,
+    pub peak_gbytes_per_sec: Option<f64>,
+    pub kvlab_version: String,
     pub commit: String,
+    pub rustc: String,
     pub cpu: String,
+    pub cpu_flags: String,
     pub cores: usize,
 }
 
@@ -162,8 +171,8 @@ pub struct Circumstances {
     /// Share of the cores that others used meanwhile.
     pub others: Option<f64>,
     pub handicap_percent: f64,
-    /// A peer's floor is ours, scaled to its bytes.
-    pub scaled: bool,
+    /// The floor is of as many bytes, not of the very ones.
+    pub as_many: bool,
 }
 
 impl ArmResult {
@@ -182,6 +191,8 @@ impl ArmResult {
             *circumstances;
         self.samples = self.repeats.iter().map(Repeat::secs).collect();
         let all_steps: Vec<f64> = self.repeats.iter().flat_map(|repeat| repeat.steps_secs.iter().copied()).collect();
+        self.peak_gflops_per_sec = peak_flops_per_sec.map(|peak| peak / 1e9);
+        self.peak_gbytes_per_sec = peak_bytes_per_sec.map(|peak| peak / 1e9);
         let Some(median_secs) = median(&self.samples).filter(|secs| *secs > 0.0) else { return };
         self.median_secs = Some(median_secs);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -202,7 +213,7 @@ impl ArmResult {
         self.floor_ratio = median(&ratios).filter(|_| floors.len() == self.samples.len());
         self.floor_of = self.floor_secs.map(|floor| {
             let of = if floor <= compute_secs { "compute" } else { "memory" };
-            if circumstances.scaled { format!("{of}, scaled") } else { of.to_owned() }
+            if circumstances.as_many && of == "memory" { format!("{of}, as many bytes") } else { of.to_owned() }
         });
         self.warnings = self.warnings(circumstances, steps, others);
     }
@@ -271,7 +282,7 @@ mod tests {
         peak_bytes_per_sec: Some(50.0),
         others: Some(0.01),
         handicap_percent: 0.0,
-        scaled: false,
+        as_many: false,
     };
 
     #[test]

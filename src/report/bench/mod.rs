@@ -80,6 +80,8 @@ fn csv(arms: &[ArmResult]) -> Result<String, Box<dyn std::error::Error + Send + 
         "samples",
         "warnings",
         "skipped",
+        "commit",
+        "cpu",
     ])?;
     for arm in arms {
         let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
@@ -113,6 +115,8 @@ fn csv(arms: &[ArmResult]) -> Result<String, Box<dyn std::error::Error + Send + 
             joined(arm.samples.iter().map(f64::to_string).collect(), " "),
             joined(arm.warnings.iter().map(Warning::short).collect(), "; "),
             arm.skipped.clone().unwrap_or_default(),
+            arm.commit.clone(),
+            arm.cpu.clone(),
         ])?;
     }
     Ok(String::from_utf8(csv.into_inner()?)?)
@@ -137,6 +141,11 @@ pub fn markdown(arms: &[ArmResult]) -> String {
         }
     }
     let mut text = String::new();
+    if let Some(arm) = arms.first() {
+        let ArmResult { kvlab_version, commit, rustc, cpu, cpu_flags, cores, device, .. } = arm;
+        text =
+            format!("kvlab {kvlab_version}, commit {commit}, {rustc}; {cpu}, {cores} cores, {cpu_flags}; {device}\n\n");
+    }
     for (model, test) in tests {
         let rows: Vec<&ArmResult> = arms.iter().filter(|arm| arm.model == model && arm.test == test).collect();
         text.push_str(&format!("### {model}, {test}\n\n{}\n", table(&rows)));

@@ -67,7 +67,7 @@ fn charts(model: &str, arms: &[&ArmResult]) -> Vec<(String, Chart)> {
         format!("Time of a decoded token against context, {model}"),
         context(),
         ("milliseconds a token".into(), Scale::Log10),
-        lines(&names, &single, at_end, millis),
+        lines(&names, &single, on_average, millis),
         2,
     );
     add(
@@ -111,9 +111,9 @@ fn of<'a>(arms: &[&'a ArmResult], work: Work) -> Vec<&'a ArmResult> {
     arms.iter().filter(|arm| arm.work == Some(work)).copied().collect()
 }
 
-/// Tokens that are cached when the last one is generated.
-fn at_end(arm: &ArmResult) -> f64 {
-    as_f64(arm.depth + arm.tokens)
+/// Tokens of the context on average over the test, whose mean step is drawn.
+fn on_average(arm: &ArmResult) -> f64 {
+    as_f64(arm.depth) + as_f64(arm.tokens) / 2.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a plot has a thousand pixels")]
@@ -178,12 +178,10 @@ fn lines(
 
 /// Points of all arms under the roofs of the machine, of the most threads (Williams et al. 2009).
 fn roofline(model: &str, names: &Names, arms: &[&ArmResult]) -> Option<Chart> {
-    let peak = |value: fn(&ArmResult) -> Option<(f64, f64)>| {
-        let peaks = arms.iter().filter_map(|arm| value(arm)).map(|(value, percent)| 100.0 * value / percent);
-        peaks.filter(|peak| peak.is_finite()).fold(0.0, f64::max)
-    };
-    let bandwidth = peak(|arm| arm.gbytes_per_sec.zip(arm.percent_of_bandwidth));
-    let compute = peak(|arm| arm.gflops_per_sec.zip(arm.percent_of_flops));
+    // Measured anew for every group: the roof is the highest of them.
+    let peak = |value: fn(&ArmResult) -> Option<f64>| arms.iter().filter_map(|arm| value(arm)).fold(0.0, f64::max);
+    let bandwidth = peak(|arm| arm.peak_gbytes_per_sec);
+    let compute = peak(|arm| arm.peak_gflops_per_sec);
     let points: Vec<(&&ArmResult, (f64, f64))> =
         arms.iter().filter_map(|arm| Some((arm, arm.flops_per_byte.zip(arm.gflops_per_sec)?))).collect();
     if bandwidth <= 0.0 || compute <= 0.0 || points.is_empty() {
@@ -220,9 +218,8 @@ mod tests {
             used_bytes: Some(7680 * (depth * batch) as u64),
             flops_per_byte: Some(as_f64(batch)),
             gflops_per_sec: Some(10.0),
-            percent_of_flops: Some(5.0),
-            gbytes_per_sec: Some(20.0),
-            percent_of_bandwidth: Some(50.0),
+            peak_gflops_per_sec: Some(200.0),
+            peak_gbytes_per_sec: Some(40.0),
             ..arm("t", lane, &[secs])
         }
     }
