@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the pages that belong to a recording of benchmarks.
 
-    scripts/bench-report.py benches/runs/DATE-MACHINE            writes its README.md, and the performance section of README.md
+    scripts/bench-report.py benches/runs/DATE-MACHINE            writes its README.md, and the tables of README.md and docs/benchmarks.md
     scripts/bench-report.py benches/runs/DATE-MACHINE --check    fails where either differs from what it would write
 
 Every number comes from the recording's summary.json files, which scripts/record-bench.sh made.
@@ -70,7 +70,7 @@ def performance(folder):
     header = header_of(folder, "gpt2")
     machine, where = header["machine"], folder.relative_to(ROOT)
     columns = [("token behind 128", test("tg16@d128")), ("behind 900", test("tg16@d900")),
-               ("8 tokens of 8 sequences behind 900", test("tg16@d900,b8")), ("prompt of 512", test("pp512"))]
+               ("a token of each of 8 sequences, behind 900", test("tg16@d900,b8")), ("prompt of 512", test("pp512"))]
     depths = sorted({arm["depth"] for arm in long})
     context = [(f"{depth:,}", test(f"tg8@d{depth}")) for depth in depths]
     return f"""{BEGIN}
@@ -85,6 +85,30 @@ A decoded token behind long contexts (`shape:gpt2,ctx=32768`):
 {table(long, lanes_of(long), context, step_and_floor)}
 
 What follows from the second table is in [docs/benchmarks.md](docs/benchmarks.md). Make your own with `kvlab bench`.
+{END}"""
+
+
+OPEN = ["concat", "contiguous", "paged:16", "candle:concat", "candle:kv"]
+
+
+def open_question(folder):
+    """The tables of docs/benchmarks.md: who is faster at which depth, and what a copy costs."""
+    arms = [arm for part in ("gpt2", "long") for arm in arms_of(folder, part)]
+    arms = [arm for arm in arms if arm["work"] == "tg" and arm["batch"] == 1]
+    depths = sorted({arm["depth"] for arm in arms})
+    columns = [(f"{depth:,}", lambda arm, depth=depth: arm["depth"] == depth) for depth in depths]
+    base = {arm["depth"]: arm["median_secs"] for arm in arms if arm["lane"] == "contiguous"}
+    seconds = table(arms, OPEN, columns, lambda arm: secs(arm["median_secs"]))
+    ratios = table(arms, OPEN, columns, lambda arm: f"{arm['median_secs'] / base[arm['depth']]:.2f}" if arm["median_secs"] else "-")
+    return f"""{BEGIN}
+One sequence, GPT-2 small in f32, both threads; a decoded token behind so many cached ones (parts `gpt2` and `long` of
+[{folder.name}](../{folder.relative_to(ROOT)}/README.md)):
+
+{seconds}
+
+The same, as multiples of `contiguous`:
+
+{ratios}
 {END}"""
 
 
@@ -128,11 +152,10 @@ def main():
     if len(arguments) != 1:
         sys.exit(__doc__)
     folder = pathlib.Path(arguments[0]).resolve()
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    wanted = {readme: before + performance(folder) + after, folder / "README.md": page(folder)}
+    wanted = {folder / "README.md": page(folder)}
+    for path, section in [(ROOT / "README.md", performance(folder)), (ROOT / "docs/benchmarks.md", open_question(folder))]:
+        before, rest = path.read_text().split(BEGIN)
+        wanted[path] = before + section + rest.split(END)[1]
     if "--check" in sys.argv:
         stale = [str(path.relative_to(ROOT)) for path, text in wanted.items() if not path.exists() or path.read_text() != text]
         sys.exit(f"stale: {', '.join(stale)}; run scripts/bench-report.py {folder.relative_to(ROOT)}" if stale else 0)

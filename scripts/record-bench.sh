@@ -5,7 +5,7 @@
 #
 # KVLAB   a release build of a clean checkout
 # FOLDER  benches/runs/DATE-MACHINE
-# PART    story gpt2 weights threads long long-peers again (all of them if none is named)
+# PART    story gpt2 weights threads long long-peers again figures (all of them if none is named)
 #
 # Peers run where `python` has their packages: benches/peers/install.sh VENV, then PATH=VENV/bin:$PATH. Leave the machine alone
 # meanwhile; every file says how busy others kept it. Afterwards scripts/bench-report.py writes the pages.
@@ -21,7 +21,7 @@ shift 2
 cd "$(dirname "$0")/.."
 parts=("$@")
 if [ ${#parts[@]} -eq 0 ]; then
-    parts=(story gpt2 weights threads long long-peers again)
+    parts=(story gpt2 weights threads long long-peers again figures)
 fi
 
 peer() { printf '%s' "python benches/peers/$1_peer.py"; }
@@ -70,6 +70,7 @@ for part in "${parts[@]}"; do
             { "$kvlab" compare "$folder/again-1" "$folder/$after" && echo "exit code 0" || echo "exit code $?"; } >"$folder/compare-$after.txt"
         done
         ;;
+    figures) "$kvlab" plot "$folder"/{story,gpt2,long} docs/runs/caches/quality --out "$folder/figures" ;;
     *) echo "unknown part $part" && exit 2 ;;
     esac
 done
