@@ -166,9 +166,11 @@ impl Drawing for Chart {
                 again => drop(chart.draw_series(DashedLineSeries::new(places.clone(), dash(again), 5, style))?),
             }
             let radius = i32::try_from(width).unwrap_or(2) + 1;
-            chart.draw_series(places.into_iter().map(|place| Circle::new(place, radius, style.filled())))?;
+            // Rings instead of discs, as dashes instead of lines, when colours begin again.
+            let marker = if again == 0 { style.filled() } else { style.stroke_width(2) };
+            chart.draw_series(places.into_iter().map(|place| Circle::new(place, radius, marker)))?;
             match again {
-                _ if !is_line => legend.draw(&Circle::new((19, y), 5, style.filled()))?,
+                _ if !is_line => legend.draw(&Circle::new((19, y), 5, marker))?,
                 0 => legend.draw(&PathElement::new(vec![(4, y), (34, y)], style))?,
                 again => legend.draw(&DashedPathElement::new(vec![(4, y), (34, y)], dash(again), 5, style))?,
             }

@@ -72,7 +72,7 @@ pub struct GroupSettings {
     pub repeats: usize,
     /// A repeat makes no further step after so much time.
     pub repeat_limit: Duration,
-    /// Per cent by which every step of [`Self::handicapped`] is made longer.
+    /// Per cent by which every step of [`GroupRun::handicapped`] is made longer.
     pub handicap_percent: f64,
 }
 

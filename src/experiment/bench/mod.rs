@@ -1,6 +1,6 @@
 //! Benchmarks: a matrix of models, weights, lanes, depths, batches and threads, measured so that the numbers can be trusted.
 //!
-//! In reading order: [`test`] is what is timed, [`matrix`] all of it in groups that are measured together, [`local`] an arm of kvlab's
+//! In reading order: [`mod@test`] is what is timed, [`matrix`] all of it in groups that are measured together, [`local`] an arm of kvlab's
 //! ([`candle_kv`] are candle's own caches as arms), [`peer`] one of another engine, [`group`] the rounds of a group, [`result`] what an
 //! arm measured.
 //!

@@ -46,7 +46,7 @@ pub enum Verdict {
     Slower,
     /// Time and time over floor contradict each other: the machine changed, and may hide a change of the program.
     MachineChanged,
-    /// Fewer than [`LEAST_REPEATS`] on a side: no interval means anything.
+    /// Fewer than four repeats on a side: no interval means anything.
     TooFew,
     /// Left out in both.
     NotMeasured,
