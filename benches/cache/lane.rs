@@ -73,7 +73,8 @@ impl FilledLane {
     }
 
     fn new(spec: CacheSpec, n_layer: usize, depth: usize) -> Self {
-        let (shape, max_sequences) = (shape(n_layer, depth), 1);
+        // One, and a fork of it.
+        let (shape, max_sequences) = (shape(n_layer, depth), 2);
         // Pages of the pool that nobody writes to are never taken from the system.
         let mut store =
             KvStore::new(spec, shape, StoreConfig { max_sequences, memory_limit_bytes: None }).expect("a store");
