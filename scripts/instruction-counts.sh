@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # instruction-counts.sh [--update]: counts the instructions of the cache's integer operations under callgrind and compares them
-# with benches/instructions.json. Fails if any takes over half as many more. --update writes the file instead; commit it with the change that
-# is worth the instructions. Counts are the same in every run on a machine, however busy, but other compilers give other counts, so
-# with another than the file's it prints and does not judge.
+# with benches/instructions.json. Fails if any takes over 2 % more. --update writes the file instead; commit it with the change that
+# is worth the instructions. Counts are the same in every run and folder, however busy the machine, but other compilers give other
+# counts, so with another than the file's it prints and does not judge.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,8 +46,8 @@ import json
 import sys
 
 FILE = "benches/instructions.json"
-# Code elsewhere in the crate changes what the compiler inlines here: -22 % and +28 % (one and the other way) were seen without a change to the operation. One codegen unit would allow a closer bound.
-MOST = 0.50
+# For another C library; counts of one compiler are the same in any folder, since the crate is one codegen unit (Cargo.toml).
+MOST = 0.02
 mode, rustc, counts = sys.argv[1:]
 rows = [line.split() for line in open(counts)]
 new = {name: int(count) for name, _, count in rows}
