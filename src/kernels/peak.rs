@@ -5,10 +5,7 @@
 
 #![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
 
-use super::simd::{LANES, Portable, Simd};
-
-#[cfg(target_arch = "x86_64")]
-use super::simd::Avx2;
+use super::simd::{self, LANES, Simd, WithSimd};
 
 /// Bytes that are loaded together, each eight with a sum of their own.
 const AT_ONCE: usize = 256;
@@ -49,63 +46,33 @@ fn read_words(bytes: &[u8]) -> u64 {
     sums.iter().fold(rest, |sum, word| sum.wrapping_add(*word))
 }
 
-/// Multiply-adds whose results do not wait for each other: enough for two units of a latency of five cycles.
-const CHAINS: usize = 12;
+/// Multiply-adds whose results do not wait for each other: enough for two units of a latency of four cycles. With AVX2 each is two, which
+/// still fit its registers.
+const CHAINS: usize = 8;
 
 /// Multiplies and adds in registers on this thread; returns how many floating-point operations that were (2 for each multiply-add).
 #[must_use]
 pub fn multiply_add(rounds: u32) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            #[expect(unsafe_code, reason = "a function compiled for AVX-512")]
-            // SAFETY: the processor has AVX-512, as was just asked.
-            let sum = unsafe { multiply_add_avx512(rounds) };
-            std::hint::black_box(sum);
-            return 2 * 2 * LANES as u64 * CHAINS as u64 * u64::from(rounds);
-        }
-        if let Some(simd) = Avx2::detect() {
-            #[expect(unsafe_code, reason = "a function compiled for AVX2 and FMA")]
-            // SAFETY: an `Avx2` exists, so the processor has both.
-            let sum = unsafe { multiply_add_avx2(simd, rounds) };
-            std::hint::black_box(sum);
-            return 2 * LANES as u64 * CHAINS as u64 * u64::from(rounds);
-        }
-    }
-    std::hint::black_box(multiply_add_with(Portable, rounds));
+    std::hint::black_box(simd::with(MultiplyAdd(rounds)));
     2 * LANES as u64 * CHAINS as u64 * u64::from(rounds)
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn multiply_add_avx512(rounds: u32) -> f32 {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps};
-    let (a, b) = (_mm512_set1_ps(std::hint::black_box(0.5)), _mm512_set1_ps(std::hint::black_box(1.0)));
-    let mut sums = [_mm512_set1_ps(0.0); CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_fmadd_ps(*sum, a, b);
-        }
-    }
-    sums.into_iter().map(|sum| _mm512_reduce_add_ps(sum)).sum()
-}
+struct MultiplyAdd(u32);
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn multiply_add_avx2(simd: Avx2, rounds: u32) -> f32 {
-    multiply_add_with(simd, rounds)
-}
+impl WithSimd for MultiplyAdd {
+    type Out = f32;
 
-#[inline(always)]
-fn multiply_add_with<S: Simd>(simd: S, rounds: u32) -> f32 {
-    let (a, b) = (simd.splat(std::hint::black_box(0.5)), simd.splat(std::hint::black_box(1.0)));
-    let mut sums = [simd.splat(0.0); CHAINS];
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = simd.mul_add(*sum, a, b);
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let (a, b) = (simd.splat(std::hint::black_box(0.5)), simd.splat(std::hint::black_box(1.0)));
+        let mut sums = [simd.splat(0.0); CHAINS];
+        for _ in 0..self.0 {
+            for sum in &mut sums {
+                *sum = simd.mul_add(*sum, a, b);
+            }
         }
+        sums.into_iter().flat_map(|sum| simd.store(sum)).sum()
     }
-    sums.into_iter().flat_map(|sum| simd.store(sum)).sum()
 }
 
 #[cfg(test)]
@@ -129,6 +96,8 @@ mod tests {
         assert_eq!(multiply_add(10), 10 * multiply_add(1));
         // x = x / 2 + 1 from 0: 1, then 1.5, in every lane of every chain.
         let lanes = f32::from(u8::try_from(LANES * CHAINS).expect("small"));
-        assert!((multiply_add_with(Portable, 2) - 1.5 * lanes).abs() < 1e-3);
+        for path in simd::Path::available() {
+            assert!((simd::with_path(path, MultiplyAdd(2)) - 1.5 * lanes).abs() < 1e-3, "{path}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
 
-use super::simd::{LANES, Simd};
+use super::simd8::{LANES, Simd};
 
 /// How a row is read without being decoded first.
 pub(super) trait InPlace {

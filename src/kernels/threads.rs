@@ -6,6 +6,17 @@ const VARIABLE: &str = "RAYON_NUM_THREADS";
 /// More threads than any machine has cores; so many would only exhaust its memory.
 const MOST: usize = 1024;
 
+/// The number of computing threads: what [`fix_count`] fixed, or would.
+#[must_use]
+pub fn count() -> usize {
+    set().unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST))
+}
+
+fn set() -> Option<usize> {
+    let count = std::env::var(VARIABLE).ok()?.parse().ok()?;
+    (1..=MOST).contains(&count).then_some(count)
+}
+
 /// Fixes the number of computing threads: what a person set in `RAYON_NUM_THREADS`, or else (also where that is no
 /// number from 1 to 1024) what the system offers this process.
 ///
@@ -14,11 +25,10 @@ const MOST: usize = 1024;
 ///
 /// Call it first in `main`, before any thread exists.
 pub fn fix_count() {
-    let set = std::env::var(VARIABLE).ok().and_then(|count| count.parse().ok());
-    if set.is_some_and(|count| (1..=MOST).contains(&count)) {
+    if set().is_some() {
         return;
     }
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = count();
     #[expect(unsafe_code, reason = "setting a variable is unsafe, and candle takes the number from nowhere else")]
     // SAFETY: no other thread runs yet that could read the environment meanwhile; see above.
     unsafe {

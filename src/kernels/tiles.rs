@@ -5,7 +5,7 @@
 use super::{
     codec::{Codec, Levels, RowShape},
     rows::InPlace,
-    simd::{self, LANES, Simd},
+    simd8::{self as simd, LANES, Simd},
 };
 
 /// Vectors of a weighted sum of values that are kept in registers, of the sixteen that AVX2 has.

@@ -19,13 +19,13 @@ use super::{
     HeadShape,
     codec::{Codec, RowShape},
     rows::{F32Rows, InPlace, Int8Rows},
-    simd::{LANES, Portable, Simd},
+    simd8::{LANES, Portable, Simd},
     softmax::softmax,
     tiles::{REGISTERS, Run},
 };
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::Avx2;
+use super::simd8::Avx2;
 pub use super::tiles::{Rows, Tile};
 
 /// Queries that read a row while it is in the first-level cache.

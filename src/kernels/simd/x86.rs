@@ -1,0 +1,314 @@
+//! AVX2 and AVX-512. A value of either type exists only where `detect` found the features, which is what makes its methods safe.
+
+#![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
+#![expect(unsafe_code, reason = "intrinsics of a processor feature can only be called so")]
+
+#[allow(clippy::wildcard_imports, reason = "fifty names that say where they come from")]
+use std::arch::x86_64::*;
+
+use super::{LANES, Simd, WithSimd};
+
+/// AVX2, FMA and F16C: two vectors of eight.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx2(());
+
+/// AVX-512 F, BW, VL, DQ and VNNI.
+#[derive(Clone, Copy, Debug)]
+pub struct Avx512(());
+
+impl Avx2 {
+    /// The processor's answer is cached by the standard library.
+    #[must_use]
+    #[inline]
+    pub fn detect() -> Option<Self> {
+        let has =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        has.then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    /// As [`Avx2::detect`].
+    #[must_use]
+    #[inline]
+    pub fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vnni");
+        has.then_some(Self(()))
+    }
+}
+
+/// Runs `op`, compiled for the processor that `simd` proves to be there.
+#[inline]
+pub fn run_avx2<W: WithSimd>(simd: Avx2, op: W) -> W::Out {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn compiled<W: WithSimd>(simd: Avx2, op: W) -> W::Out {
+        op.run(simd)
+    }
+    // SAFETY: an `Avx2` exists, so the processor has these features; the function is safe in every other way.
+    unsafe { compiled(simd, op) }
+}
+
+/// As [`run_avx2`].
+#[inline]
+pub fn run_avx512<W: WithSimd>(simd: Avx512, op: W) -> W::Out {
+    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
+    fn compiled<W: WithSimd>(simd: Avx512, op: W) -> W::Out {
+        op.run(simd)
+    }
+    // SAFETY: an `Avx512` exists, so the processor has these features; the function is safe in every other way.
+    unsafe { compiled(simd, op) }
+}
+
+/// Intrinsics inside a method of [`Avx2`] or [`Avx512`].
+macro_rules! proven {
+    ($($body:tt)*) => {
+        // SAFETY: `self` proves that the processor has the features of these intrinsics, and they compute on values alone.
+        unsafe { $($body)* }
+    };
+}
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type I32 = __m512i;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        proven!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> __m512 {
+        bytemuck::cast(*x)
+    }
+
+    #[inline(always)]
+    fn store(self, x: __m512) -> [f32; LANES] {
+        bytemuck::cast(x)
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        proven!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    /// Four rounds that each halve the vectors: neighbours of two are joined, lanes that belong together added.
+    #[inline(always)]
+    fn sums(self, x: [__m512; LANES]) -> __m512 {
+        proven! {
+            // In each quarter: [a0 + a2, b0 + b2, a1 + a3, b1 + b3].
+            let twos: [__m512; 8] = std::array::from_fn(|i| {
+                let (a, b) = (x[2 * i], x[2 * i + 1]);
+                _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b))
+            });
+            // In each quarter: its sums of a, b, c and d.
+            let fours: [__m512; 4] = std::array::from_fn(|i| {
+                let (ab, cd) = (_mm512_castps_pd(twos[2 * i]), _mm512_castps_pd(twos[2 * i + 1]));
+                let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+                _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            });
+            // Quarters that lie beside each other, then halves.
+            let joined = |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            joined(joined(fours[0], fours[1]), joined(fours[2], fours[3]))
+        }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, x: [u8; LANES]) -> __m512 {
+        proven!(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytemuck::cast(x))))
+    }
+
+    #[inline(always)]
+    fn load_u8(self, x: [u8; LANES]) -> __m512 {
+        proven!(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytemuck::cast(x))))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[u16; LANES]) -> __m512 {
+        proven!(_mm512_cvtph_ps(bytemuck::cast(*x)))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16; LANES]) -> __m512 {
+        proven!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bytemuck::cast(*x)))))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> __m512i {
+        proven!(_mm512_set1_epi32(x))
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, a: &[u8; 4 * LANES], b: [u8; 4]) -> __m512i {
+        proven!(_mm512_dpbusd_epi32(sum, bytemuck::cast(*a), _mm512_set1_epi32(i32::from_le_bytes(b))))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, x: __m512i) -> __m512 {
+        proven!(_mm512_cvtepi32_ps(x))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        // SAFETY: a prefetch reads nothing and never faults, wherever its pointer points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+}
+
+/// Lanes 0 to 7, and 8 to 15.
+type Pair<T> = [T; 2];
+
+#[inline(always)]
+fn both<T: Copy, U>(a: Pair<T>, f: impl Fn(T) -> U) -> Pair<U> {
+    [f(a[0]), f(a[1])]
+}
+
+impl Avx2 {
+    /// The sums of the lanes of each of eight halves, in each of their quarters.
+    #[expect(clippy::unused_self, reason = "the proof")]
+    #[inline(always)]
+    fn quarters(self, x: [__m256; 8]) -> Pair<__m256> {
+        proven! {
+            let twos: [__m256; 4] = std::array::from_fn(|i| {
+                let (a, b) = (x[2 * i], x[2 * i + 1]);
+                _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+            });
+            std::array::from_fn(|i| {
+                let (ab, cd) = (_mm256_castps_pd(twos[2 * i]), _mm256_castps_pd(twos[2 * i + 1]));
+                let (low, high) = (_mm256_unpacklo_pd(ab, cd), _mm256_unpackhi_pd(ab, cd));
+                _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+            })
+        }
+    }
+
+    /// The sum of each of eight halves.
+    #[inline(always)]
+    fn halves(self, x: [__m256; 8]) -> __m256 {
+        let [abcd, efgh] = self.quarters(x);
+        proven! {
+            let low = _mm256_permute2f128_ps::<0x20>(abcd, efgh);
+            let high = _mm256_permute2f128_ps::<0x31>(abcd, efgh);
+            _mm256_add_ps(low, high)
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    type F32 = Pair<__m256>;
+    type I32 = Pair<__m256i>;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::F32 {
+        [proven!(_mm256_set1_ps(x)); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, x: &[f32; LANES]) -> Self::F32 {
+        bytemuck::cast(*x)
+    }
+
+    #[inline(always)]
+    fn store(self, x: Self::F32) -> [f32; LANES] {
+        bytemuck::cast(x)
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        proven!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        proven!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+        proven!([_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])])
+    }
+
+    #[inline(always)]
+    fn sums(self, x: [Self::F32; LANES]) -> Self::F32 {
+        let eight = |first: usize| {
+            let [low, high] = [0, 1].map(|half| self.halves(std::array::from_fn(|i| x[first + i][half])));
+            proven!(_mm256_add_ps(low, high))
+        };
+        [eight(0), eight(8)]
+    }
+
+    #[inline(always)]
+    fn load_i8(self, x: [u8; LANES]) -> Self::F32 {
+        proven! {
+            let x: __m128i = bytemuck::cast(x);
+            both([x, _mm_srli_si128::<8>(x)], |x| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)))
+        }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, x: [u8; LANES]) -> Self::F32 {
+        proven! {
+            let x: __m128i = bytemuck::cast(x);
+            both([x, _mm_srli_si128::<8>(x)], |x| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(x)))
+        }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[u16; LANES]) -> Self::F32 {
+        let halves: Pair<__m128i> = bytemuck::cast(*x);
+        both(halves, |x| proven!(_mm256_cvtph_ps(x)))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, x: &[u16; LANES]) -> Self::F32 {
+        let halves: Pair<__m128i> = bytemuck::cast(*x);
+        both(halves, |x| proven!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(x)))))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> Self::I32 {
+        [proven!(_mm256_set1_epi32(x)); 2]
+    }
+
+    /// Bytes of even and odd places by themselves, as 16 bits: `maddubs`, which multiplies bytes, would saturate.
+    #[inline(always)]
+    fn dot(self, sum: Self::I32, a: &[u8; 4 * LANES], b: [u8; 4]) -> Self::I32 {
+        let a: Pair<__m256i> = bytemuck::cast(*a);
+        let pair = |low: u8, high: u8| {
+            let half = |x: u8| u32::from(i16::from(x.cast_signed()).cast_unsigned());
+            (half(high) << 16 | half(low)).cast_signed()
+        };
+        proven! {
+            let (even, odd) = (_mm256_set1_epi32(pair(b[0], b[2])), _mm256_set1_epi32(pair(b[1], b[3])));
+            let products = |a: __m256i| {
+                let evens = _mm256_and_si256(a, _mm256_set1_epi16(0xff));
+                let odds = _mm256_srli_epi16::<8>(a);
+                _mm256_add_epi32(_mm256_madd_epi16(evens, even), _mm256_madd_epi16(odds, odd))
+            };
+            [_mm256_add_epi32(sum[0], products(a[0])), _mm256_add_epi32(sum[1], products(a[1]))]
+        }
+    }
+
+    #[inline(always)]
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
+        both(x, |x| proven!(_mm256_cvtepi32_ps(x)))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, address: *const u8) {
+        // SAFETY: a prefetch reads nothing and never faults, wherever its pointer points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+}
