@@ -9,11 +9,12 @@ use kvlab::{
     cache::{KvStore, Lane, StoreConfig, spec::parse_lanes},
     engine::record::weight_bytes,
     experiment::bench::{
-        Subject, Test, Threads, Work,
+        Subject, Test, Work,
         candle_kv::{CandleCache, CandleKv},
         local::{Limits, LocalArm},
         matrix::parse_subjects,
     },
+    measure::threads::Threads,
     model::{HubConfig, LoadedModel, Logits, ModelSource, WeightType},
 };
 use support::{floats, max_difference};
@@ -74,8 +75,10 @@ fn weights_of_other_types_predict_nearly_the_same() {
     };
     let exact = logits(WeightType::F32);
     let largest = exact.iter().fold(0.0_f32, |most, logit| most.max(logit.abs()));
-    // f16 keeps 11 bits, bf16 and q8_0 about 8, through five layers.
-    for (weights, share) in [(WeightType::F16, 0.01), (WeightType::Bf16, 0.06), (WeightType::Q8_0, 0.06)] {
+    // f16 keeps 11 bits, bf16, int8 and q8_0 about 8, through five layers.
+    for (weights, share) in
+        [(WeightType::F16, 0.01), (WeightType::Bf16, 0.06), (WeightType::Int8, 0.06), (WeightType::Q8_0, 0.06)]
+    {
         let difference = max_difference(&logits(weights), &exact);
         assert!(difference > 0.0 && difference <= share * largest, "{weights}: {difference} of {largest}");
     }
@@ -120,7 +123,7 @@ fn a_large_batch_is_filled() {
     let (model, threads) = (Arc::new(story(WeightType::F32)), Threads::new(1).expect("a pool"));
     let subject = parse_subjects("concat").expect("a lane")[0];
     let test = Test { work: Work::Decode, tokens: 1, depth: 2, batch: 600 };
-    let arm = LocalArm::new(model, threads.pool, subject, test, &mut |_| {}, &NEVER).expect("an arm");
+    let arm = LocalArm::new(model, threads, subject, test, &mut |_| {}, &NEVER).expect("an arm");
     assert_eq!(arm.cache_size().expect("a size").expect("a cache").used_bytes, 600 * 2 * 7680);
 }
 
@@ -136,7 +139,7 @@ fn turns_begin_where_the_first_began() {
         let batch = if subject == Subject::Lane(Lane::None) { 1 } else { 2 };
         let test = Test { work: Work::Decode, tokens: 5, depth: 40, batch };
         let mut arm =
-            LocalArm::new(model.clone(), threads.pool.clone(), subject, test, &mut |_| {}, &NEVER).expect("an arm");
+            LocalArm::new(model.clone(), threads.clone(), subject, test, &mut |_| {}, &NEVER).expect("an arm");
         let size = arm.cache_size().expect("a size");
         let cost = arm.cost_of_step().expect("a cost");
         for handicap in [0.0, 0.5] {

@@ -3,8 +3,12 @@
 //! The only room that may hold `unsafe`. It knows slices and numbers, no
 //! tensors, no files, no sequences.
 
+pub mod buffer;
 pub mod codec;
+pub mod gelu;
 pub mod hadamard;
+pub mod linear;
+pub mod norm;
 pub mod peak;
 pub mod reference;
 mod rows;

@@ -43,7 +43,7 @@ pub fn softmax(scores: &mut [f32]) {
 /// `exp(r)` for `|r| <= ln 2 / 2`, of degree 7, which leaves less than 2^-24. Cody and Waite's reduction: `ln 2` in
 /// two parts, so that `n * LN_2_HIGH` is exact.
 #[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
+pub(super) fn exp_of_negative(x: f32) -> f32 {
     // Added and taken away, it leaves the nearest integer (2^23 has no fraction bits), in its low mantissa bits too.
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
     const LN_2_HIGH: f32 = 0.693_359_4;

@@ -271,6 +271,12 @@ pub fn for_each(n_pieces: usize, work: impl Fn(usize) + Sync) {
     pool().run(n_pieces, COUNT.get(), &work);
 }
 
+/// Threads that [`for_each`] uses here.
+#[must_use]
+pub fn n_threads() -> usize {
+    if INSIDE.get() { 1 } else { COUNT.get().min(pool().n_threads()) }
+}
+
 /// As [`for_each`], with a piece of `data` for each: `chunk` numbers, of which the last may have fewer.
 pub fn for_each_chunk(data: &mut [f32], chunk: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     let (len, all) = (data.len(), Columns::new(data, 1));

@@ -1,11 +1,15 @@
 //! The floor under a measured time: what the machine needs at least for the same bytes and the same operations, measured in the same
 //! process, because the same machine reads memory at twice the speed in another (`docs/benchmarks.md`).
 
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
 
-use rayon::prelude::*;
-
-use crate::kernels::peak;
+use crate::kernels::{
+    peak,
+    thread_pool::{for_each, n_threads},
+};
 
 /// What a thread reads at once; large enough that handing it out costs nothing.
 const PIECE_BYTES: usize = 256 << 10;
@@ -13,14 +17,17 @@ const PIECE_BYTES: usize = 256 << 10;
 const LEAST_SECS: f64 = 5e-3;
 const LEAST_PASSES: usize = 3;
 
-/// Seconds of the fastest of a few read-only passes over `buffers` by all threads of the current pool.
+/// Seconds of the fastest of a few read-only passes over `buffers` by the threads of our kernels ([`for_each`]).
 #[must_use]
 pub fn read_secs(buffers: &[&[u8]]) -> f64 {
     let pieces: Vec<&[u8]> = buffers.iter().flat_map(|buffer| buffer.chunks(PIECE_BYTES)).collect();
     let (started, mut fastest) = (Instant::now(), f64::INFINITY);
     for pass in 1.. {
         let before = Instant::now();
-        let sum = pieces.par_iter().map(|piece| peak::read(piece)).reduce(|| 0, u64::wrapping_add);
+        let sum = AtomicU64::new(0);
+        for_each(pieces.len(), |piece| {
+            sum.fetch_add(peak::read(pieces[piece]), Ordering::Relaxed);
+        });
         std::hint::black_box(sum);
         fastest = before.elapsed().as_secs_f64().min(fastest);
         if pass >= LEAST_PASSES && started.elapsed().as_secs_f64() >= LEAST_SECS {
@@ -34,16 +41,18 @@ pub fn read_secs(buffers: &[&[u8]]) -> f64 {
 const FLOPS_ROUNDS: u32 = 1 << 22;
 const FLOPS_REPEATS: usize = 5;
 
-/// f32 operations a second of all threads of the current pool, in registers: the best of a few measurements. Instructions for shorter
+/// f32 operations a second of the threads of our kernels, in registers: the best of a few measurements. Instructions for shorter
 /// numbers can do more.
 #[must_use]
 pub fn flops_per_sec() -> f64 {
     let once = || {
         let started = Instant::now();
-        let flops: u64 =
-            (0..rayon::current_num_threads()).into_par_iter().map(|_| peak::multiply_add(FLOPS_ROUNDS)).sum();
+        let flops = AtomicU64::new(0);
+        for_each(n_threads(), |_| {
+            flops.fetch_add(peak::multiply_add(FLOPS_ROUNDS), Ordering::Relaxed);
+        });
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let flops = flops as f64;
+        let flops = flops.into_inner() as f64;
         flops / started.elapsed().as_secs_f64()
     };
     (0..FLOPS_REPEATS).map(|_| once()).fold(0.0, f64::max)

@@ -6,3 +6,4 @@ pub mod load;
 pub mod machine;
 pub mod quality;
 pub mod stats;
+pub mod threads;

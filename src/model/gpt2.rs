@@ -7,14 +7,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::{LayerNorm, Module};
+use candle_core::{Device, Tensor};
 
 use crate::cache::{KvAccess, Probe};
 
 use super::{
     Config, ModelError, WeightType,
-    matrix::{Matrix, Memory},
+    layers::{Linear, Norm, Then, Vocabulary},
+    matrix::Memory,
     weights::Weights,
 };
 
@@ -34,39 +34,22 @@ pub struct AttentionProbe {
     pub layers: Vec<(usize, Probe)>,
 }
 
-struct Linear {
-    weight: Matrix,
-    /// `[out]`
-    bias: Tensor,
-}
-
-impl Linear {
-    /// `[T, in]` -> `[T, out]`
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        self.weight.forward(x)?.broadcast_add(&self.bias)
-    }
-}
-
 struct Block {
-    ln_1: LayerNorm,
+    ln_1: Norm,
     attn_c_attn: Linear,
     attn_c_proj: Linear,
-    ln_2: LayerNorm,
+    ln_2: Norm,
     mlp_c_fc: Linear,
     mlp_c_proj: Linear,
 }
 
 impl Block {
-    /// Where its weights are, `None` for each that is not in host memory.
-    fn memory(&self) -> impl Iterator<Item = Option<Memory<'_>>> {
+    /// Where its weights are; `None` if that is not in host memory.
+    fn memory(&self) -> Option<Vec<Memory<'_>>> {
         let linears = [&self.attn_c_attn, &self.attn_c_proj, &self.mlp_c_fc, &self.mlp_c_proj];
-        let linears = linears.into_iter().flat_map(|linear| [linear.weight.memory(), Memory::of(&linear.bias)]);
-        norm_memory(&self.ln_1).chain(norm_memory(&self.ln_2)).chain(linears)
+        let all = linears.map(Linear::memory).into_iter().chain([self.ln_1.memory(), self.ln_2.memory()]);
+        Some(all.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
     }
-}
-
-fn norm_memory(norm: &LayerNorm) -> impl Iterator<Item = Option<Memory<'_>>> {
-    norm.bias().into_iter().chain([norm.weight()]).map(Memory::of)
 }
 
 /// A loaded model. It holds no state of a generation; many lanes share one.
@@ -74,13 +57,11 @@ pub struct Gpt2 {
     config: Config,
     device: Device,
     weights: WeightType,
-    /// `[V, E]`, to look up rows.
-    wte: Tensor,
+    /// The head is `wte`, turned.
+    wte: Vocabulary,
     wpe: Tensor,
     blocks: Vec<Block>,
-    ln_f: LayerNorm,
-    /// `[E, V]`: `wte`, turned.
-    head: Matrix,
+    ln_f: Norm,
 }
 
 /// The weights that a decoded token multiplies, in host memory, as long as this lives.
@@ -122,23 +103,22 @@ impl Gpt2 {
             Ok(tensor)
         };
         let (embeddings, wpe) = (next()?, next()?);
-        let wte = types.embedding(&embeddings)?;
-        let head = Matrix::tied(&embeddings, &wte, types)?;
+        let wte = Vocabulary::new(&embeddings, types)?;
         drop(embeddings);
         let eps = config.layer_norm_epsilon;
         let mut blocks = Vec::with_capacity(config.n_layer);
         for _ in 0..config.n_layer {
             blocks.push(Block {
-                ln_1: LayerNorm::new(next()?, next()?, eps),
-                attn_c_attn: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
-                attn_c_proj: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
-                ln_2: LayerNorm::new(next()?, next()?, eps),
-                mlp_c_fc: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
-                mlp_c_proj: Linear { weight: Matrix::new(&next()?, types)?, bias: next()? },
+                ln_1: Norm::new(next()?, next()?, eps)?,
+                attn_c_attn: Linear::new(&next()?, next()?, types)?,
+                attn_c_proj: Linear::new(&next()?, next()?, types)?,
+                ln_2: Norm::new(next()?, next()?, eps)?,
+                mlp_c_fc: Linear::new(&next()?, next()?, types)?,
+                mlp_c_proj: Linear::new(&next()?, next()?, types)?,
             });
         }
-        let ln_f = LayerNorm::new(next()?, next()?, eps);
-        Ok(Self { config, device: device.clone(), weights: types, wte, wpe, blocks, ln_f, head })
+        let ln_f = Norm::new(next()?, next()?, eps)?;
+        Ok(Self { config, device: device.clone(), weights: types, wte, wpe, blocks, ln_f })
     }
 
     #[must_use]
@@ -160,10 +140,8 @@ impl Gpt2 {
     /// What a decoded token reads of the model, each buffer once; `None` where that is not in host memory.
     #[must_use]
     pub fn weight_memory(&self) -> Option<WeightMemory<'_>> {
-        let blocks = self.blocks.iter().flat_map(Block::memory);
-        let all = blocks.chain(norm_memory(&self.ln_f)).chain([self.head.memory()]);
-        let all = all.collect::<Option<Vec<_>>>()?;
-        Some(WeightMemory(all))
+        let all = self.blocks.iter().map(Block::memory).chain([self.ln_f.memory(), self.wte.memory()]);
+        Some(WeightMemory(all.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()))
     }
 
     /// One forward pass over the new tokens of the step behind `kv`: `tokens` `[T]`, the spans one after the
@@ -186,7 +164,7 @@ impl Gpt2 {
             Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
         };
         let x = self.ln_f.forward(&x)?;
-        Ok(self.head.forward(&x)?) // [rows, E] x [E, V] -> [rows, V]
+        Ok(self.wte.logits(&x)?) // [rows, E] x [E, V] -> [rows, V]
     }
 
     /// [`Gpt2::forward`] without its head: what the chunks of a prefill before the last are run for, their keys and
@@ -202,10 +180,9 @@ impl Gpt2 {
         cancel: &AtomicBool,
     ) -> Result<Tensor, ModelError> {
         let positions = self.positions(tokens, kv)?;
-        let tokens = Tensor::new(tokens, &self.device)?; // [T]
         let positions = Tensor::new(positions, &self.device)?; // [T]
 
-        let embedded = self.wte.index_select(&tokens, 0)?.to_dtype(DType::F32)?;
+        let embedded = self.wte.embed(tokens, &self.device)?;
         let mut x = (embedded + self.wpe.index_select(&positions, 0)?)?; // [T, E]
         for (layer, block) in self.blocks.iter().enumerate() {
             if cancel.load(Ordering::Relaxed) {
@@ -228,15 +205,15 @@ impl Gpt2 {
         let (n_tokens, n_embd) = x.dims2()?;
         let (n_head, head_dim) = (self.config.n_head, self.config.head_dim());
 
-        let qkv = block.attn_c_attn.forward(&block.ln_1.forward(x)?)?; // [T, 3E]
+        let qkv = block.attn_c_attn.forward(&block.ln_1.forward(x)?, None)?; // [T, 3E]
         let qkv = qkv.reshape((n_tokens, 3, n_head, head_dim))?; // [T, 3E] -> [T, 3, H, D], a view
         let [q, k, v] = [0, 1, 2].map(|part| qkv.narrow(1, part, 1).and_then(|part| part.squeeze(1))); // views [T, H, D]
         let attended = kv.attend(layer, &q?, &k?, &v?, probe)?; // [T, H, D]
         let attended = attended.reshape((n_tokens, n_embd))?; // [T, H, D] -> [T, E], a view
-        let x = (x + block.attn_c_proj.forward(&attended)?)?;
+        let x = block.attn_c_proj.forward(&attended, Some(Then::Add(x)))?;
 
-        let hidden = block.mlp_c_fc.forward(&block.ln_2.forward(&x)?)?.gelu()?; // [T, 4E]; candle's gelu is gelu_new
-        Ok((x + block.mlp_c_proj.forward(&hidden)?)?)
+        let hidden = block.mlp_c_fc.forward(&block.ln_2.forward(&x)?, Some(Then::Gelu))?; // [T, 4E]
+        Ok(block.mlp_c_proj.forward(&hidden, Some(Then::Add(&x)))?)
     }
 
     /// The position of every token of the step: a cached token's position is where it stands in its

@@ -7,6 +7,7 @@ pub mod gpt2;
 pub mod heldout;
 pub mod hub;
 pub mod known;
+mod layers;
 mod matrix;
 pub mod safetensors;
 pub mod source;

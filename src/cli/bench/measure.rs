@@ -7,8 +7,8 @@ use candle_core::Device;
 use indicatif::ProgressBar;
 
 use crate::{
-    experiment::bench::{Arm, ArmResult, BenchError, Engine, Group, GroupRun, PeerModel, Peers, Threads},
-    measure::machine::Machine,
+    experiment::bench::{Arm, ArmResult, BenchError, Engine, Group, GroupRun, PeerModel, Peers},
+    measure::{machine::Machine, threads::Threads},
     model::{HubConfig, LoadedModel, ModelError, ModelSource, WeightType, write_story},
     report::bench::folder::BenchFolder,
 };

@@ -37,7 +37,7 @@ Examples:
   kvlab bench --quick                                           a first look at the embedded model, under a minute
   kvlab bench --model shape:gpt2 --lanes contiguous,paged:16+int8 --depths 128,512,900 --out bench1
   kvlab bench --model shape:gpt2,ctx=32768 --lanes contiguous,paged:16 --depths 1024,8192,32000 --prompts '' --out long
-  kvlab bench --model shape:gpt2 --batches 1,8,32 --threads 1,2 --weights f32,q8_0 --out batches
+  kvlab bench --model shape:gpt2 --batches 1,8,32 --threads 1,2 --weights f32,int8 --out batches
   kvlab bench --model shape:gpt2 --peer 'python3 benches/peers/transformers_peer.py' --out peers
 The same command with the same --out goes on where it was interrupted. Tests are named as llama-bench names them: pp512 is a prompt of
 512 tokens, tg16@d512,b8 16 tokens of each of 8 sequences behind 512 cached ones. A cache is brought to its depth with random rows that
@@ -48,7 +48,7 @@ pub struct Args {
     /// story, shape:NAME[,ctx=N], a folder or a GPT-2 of the hub; give it again for more models
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
-    /// Types that the weights are kept in, of f32, f16, bf16 and `q8_0`; separated by commas
+    /// Types that the weights are kept in, of f32, f16, bf16, int8 and `q8_0`; separated by commas
     #[arg(long, default_value = "f32")]
     weights: String,
     #[arg(long, help = format!("Lanes, separated by commas [default: {LANES}; --quick {QUICK_LANES}]"))]

@@ -9,7 +9,6 @@ use std::{
 };
 
 use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::{
     BenchError, Subject,
@@ -26,6 +25,7 @@ use crate::{
         floor::{flops_per_sec, read_secs},
         load::Load,
         machine::{available_memory_bytes, read_bandwidth_bytes_per_sec},
+        threads::Threads,
     },
     model::{Calibrating, LoadedModel, WeightType},
 };
@@ -39,27 +39,12 @@ pub struct Peaks {
     pub bytes_per_sec: f64,
 }
 
-/// Threads to run arms on.
-pub struct Threads {
-    pub pool: Arc<ThreadPool>,
-}
-
-impl Threads {
-    /// # Errors
-    /// [`BenchError::Threads`]
-    pub fn new(threads: usize) -> Result<Self, BenchError> {
-        Ok(Self { pool: Arc::new(ThreadPoolBuilder::new().num_threads(threads).build()?) })
-    }
-
-    fn count(&self) -> usize {
-        self.pool.current_num_threads()
-    }
-
-    /// What they can do now, which takes a quarter of a second.
+impl Peaks {
+    /// What `threads` can do now, which takes a quarter of a second.
     #[must_use]
-    pub fn peaks(&self) -> Peaks {
-        self.pool.install(|| Peaks {
-            threads: self.count(),
+    pub fn of(threads: &Threads) -> Self {
+        threads.run(|| Self {
+            threads: threads.count(),
             flops_per_sec: flops_per_sec(),
             bytes_per_sec: read_bandwidth_bytes_per_sec(),
         })
@@ -130,7 +115,7 @@ impl GroupRun<'_> {
             Runner::Skipped => false,
         });
         let like_cache = if hidden { like_cache(needed, group.test) } else { vec![] };
-        let peaks: Vec<Peaks> = self.threads.iter().map(Threads::peaks).collect();
+        let peaks: Vec<Peaks> = self.threads.iter().map(Peaks::of).collect();
         let processes = self.peers.process_ids();
         let load_before = Load::now(&processes);
         let steps = match group.test.work {
@@ -277,9 +262,10 @@ impl GroupRun<'_> {
         match &arm.engine {
             Engine::Kvlab(subject) => {
                 let model = self.model_of(arm.weights).unwrap_or(first).clone();
-                let pool = self.threads_of(arm.threads).map(|threads| threads.pool.clone());
-                let pool = pool.ok_or_else(|| BenchError::Matrix(format!("no pool of {} threads", arm.threads)))?;
-                let local = match LocalArm::new(model, pool, *subject, test, calibrating, cancel) {
+                let threads = self.threads_of(arm.threads).cloned();
+                let threads =
+                    threads.ok_or_else(|| BenchError::Matrix(format!("no pool of {} threads", arm.threads)))?;
+                let local = match LocalArm::new(model, threads, *subject, test, calibrating, cancel) {
                     Ok(local) => local,
                     Err(BenchError::Cache(error)) => {
                         result.skipped = Some(error.to_string());
@@ -359,7 +345,7 @@ impl GroupRun<'_> {
         let mut buffers = memory.buffers();
         let bytes = usize::try_from(cache_bytes).unwrap_or(usize::MAX);
         buffers.push(&like_cache[..bytes.min(like_cache.len())]);
-        Some(self.threads_of(arm.threads)?.pool.install(|| read_secs(&buffers)))
+        Some(self.threads_of(arm.threads)?.run(|| read_secs(&buffers)))
     }
 }
 

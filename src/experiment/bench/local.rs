@@ -8,7 +8,6 @@ use std::{
 use candle_core::Tensor;
 use rand::{SeedableRng, rngs::StdRng};
 use rand_distr::{Distribution, StandardNormal};
-use rayon::ThreadPool;
 
 use super::{
     BenchError,
@@ -19,7 +18,7 @@ use super::{
 use crate::{
     cache::{CacheError, CacheSpec, KvShape, KvStore, Lane, SeqId, StoreConfig, Uncached},
     engine::record::forward_flops,
-    measure::floor::read_secs,
+    measure::{floor::read_secs, threads::Threads},
     model::{Calibrating, LoadedModel, Logits},
 };
 
@@ -72,7 +71,7 @@ enum Cache {
 /// A subject that is ready to run its test, again and again.
 pub struct LocalArm {
     model: Arc<LoadedModel>,
-    pool: Arc<ThreadPool>,
+    threads: Threads,
     test: Test,
     cache: Cache,
     noise: Vec<f32>,
@@ -93,7 +92,7 @@ impl LocalArm {
     /// Those of the store, and of levels that it needs.
     pub fn new(
         model: Arc<LoadedModel>,
-        pool: Arc<ThreadPool>,
+        threads: Threads,
         subject: Subject,
         test: Test,
         calibrating: &mut dyn FnMut(Calibrating),
@@ -113,7 +112,7 @@ impl LocalArm {
         // More than is stored at once: every piece begins somewhere else in it.
         let noise =
             (0..(FILL_TOKENS + FILL_TOKENS.max(test.batch)) * width).map(|_| StandardNormal.sample(&mut rng)).collect();
-        let mut arm = Self { model, pool, test, cache, noise };
+        let mut arm = Self { model, threads, test, cache, noise };
         arm.open(cancel)?;
         Ok(arm)
     }
@@ -128,8 +127,8 @@ impl LocalArm {
         }
         let (depth, batch) = (self.test.depth, self.test.batch);
         let at_once = (FILL_TOKENS / batch).max(1);
-        let pool = self.pool.clone();
-        pool.install(|| {
+        let threads = self.threads.clone();
+        threads.run(|| {
             for first in (0..depth).step_by(at_once) {
                 if cancel.load(std::sync::atomic::Ordering::Relaxed) {
                     return Err(BenchError::Cancelled);
@@ -194,8 +193,8 @@ impl LocalArm {
     /// # Errors
     /// Those of a forward pass; [`BenchError::Cancelled`].
     pub fn run(&mut self, limits: Limits, like_cache: &[u8], cancel: &AtomicBool) -> Result<Repeat, BenchError> {
-        let pool = self.pool.clone();
-        pool.install(|| {
+        let threads = self.threads.clone();
+        threads.run(|| {
             let read_before_secs = self.read_secs(like_cache)?;
             let steps_secs = self.steps(limits, cancel)?;
             Ok(Repeat { steps_secs, read_before_secs, read_after_secs: self.read_secs(like_cache)? })

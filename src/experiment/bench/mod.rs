@@ -15,7 +15,7 @@ pub mod peer;
 pub mod result;
 pub mod test;
 
-pub use group::{GroupRun, GroupSettings, Peaks, Threads};
+pub use group::{GroupRun, GroupSettings, Peaks};
 pub use local::Subject;
 pub use matrix::{Arm, Engine, Group, Matrix};
 pub use peer::{PeerModel, Peers};

@@ -27,6 +27,8 @@ pub trait Simd: Copy + Send + Sync {
     type F32: Copy;
     /// i32.
     type I32: Copy;
+    /// How many such vectors the processor's registers hold.
+    const REGISTERS: usize;
 
     fn splat(self, x: f32) -> Self::F32;
     fn load(self, x: &[f32; LANES]) -> Self::F32;

@@ -17,6 +17,7 @@ fn zip<T: Copy, U>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, T) -> U) -> [U; L
 impl Simd for Portable {
     type F32 = [f32; LANES];
     type I32 = [i32; LANES];
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; LANES] {

@@ -74,6 +74,7 @@ macro_rules! proven {
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -209,6 +210,7 @@ impl Avx2 {
 impl Simd for Avx2 {
     type F32 = Pair<__m256>;
     type I32 = Pair<__m256i>;
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::F32 {
