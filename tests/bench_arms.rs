@@ -90,7 +90,9 @@ fn the_floor_reads_what_the_arm_reads() {
     let loaded = story(WeightType::F32);
     let memory = loaded.model.weight_memory().expect("on the host");
     let read: usize = memory.buffers().iter().map(|buffer| buffer.len()).sum();
-    assert_eq!(read as u64, weight_bytes(loaded.model.config()));
+    // Packed, the last panel of a matrix is as wide as the others.
+    let exact = weight_bytes(loaded.model.config());
+    assert!((exact..=exact + exact / 100).contains(&(read as u64)), "{read} of {exact}");
     for weights in WeightType::ALL {
         let other = story(weights);
         let memory = other.model.weight_memory().expect("on the host");
