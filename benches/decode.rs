@@ -22,7 +22,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kvlab::{
     cache::{CacheSpec, KvStore, Lane, StoreConfig, Uncached, spec::parse_lanes},
     engine::record::weight_bytes,
-    model::{Gpt2, LoadedModel, Logits, ModelSource},
+    model::{Gpt2, LoadedModel, Logits, ModelSource, WeightType},
 };
 
 const LANES: &str = "none,concat,contiguous,paged:16,paged:16+int8";
@@ -32,7 +32,7 @@ const PROMPT: usize = 512;
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn model() -> LoadedModel {
-    kvlab::kernels::threads::fix_count();
+    kvlab::kernels::threads::fix_count(None);
     let name = std::env::var("KVLAB_BENCH_MODEL").unwrap_or_else(|_| "shape:gpt2".into());
     let source: ModelSource = name.parse().expect("a model that kvlab knows");
     source.load(&Device::Cpu, &mut |_| {}, &NEVER).expect("the model loads")
@@ -85,12 +85,12 @@ fn decode(criterion: &mut Criterion) {
             match lane {
                 Lane::None => {
                     let tokens = ids(depth + 1);
-                    group.throughput(Throughput::Bytes(weight_bytes(model.config())));
+                    group.throughput(Throughput::Bytes(weight_bytes(model.config(), WeightType::F32)));
                     group.bench_function(format!("tg@d{depth}"), |bench| bench.iter(|| uncached(model, &tokens)));
                 }
                 Lane::Cache(spec) => {
                     let mut cache = filled(model, spec, depth);
-                    let read = weight_bytes(model.config()) + cache.0.footprint().used_bytes;
+                    let read = weight_bytes(model.config(), WeightType::F32) + cache.0.footprint().used_bytes;
                     group.throughput(Throughput::Bytes(read));
                     group.bench_function(format!("tg@d{depth}"), |bench| {
                         bench.iter_custom(|n| {

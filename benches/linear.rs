@@ -140,7 +140,7 @@ fn linear(criterion: &mut Criterion) {
 criterion_group!(benches, linear);
 
 fn main() {
-    kvlab::kernels::threads::fix_count();
+    kvlab::kernels::threads::fix_count(None);
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

@@ -209,7 +209,7 @@ done"#,
 fn bad_input_is_refused_with_a_way_out() {
     for (arguments, says) in [
         (&["bench", "--lanes", "nothing"][..], "candle:concat"),
-        (&["bench", "--weights", "f64"], "f32, f16, bf16 and q8_0"),
+        (&["bench", "--weights", "f64"], "f32, f16, bf16, int8 and q8_0"),
         (&["bench", "--depths", "x"], "no whole number"),
         (&["bench", "--depths", "5000", "--prompts", ""], "ends at 1024"),
         (&["bench", "--threads", "0"], "RAYON_NUM_THREADS"),

@@ -182,7 +182,7 @@ fn time(
 
 criterion_group!(benches, append, attend, fork, truncate, codec::quantize, codec::dequantize, codec::seal);
 fn main() {
-    kvlab::kernels::threads::fix_count();
+    kvlab::kernels::threads::fix_count(None);
     benches();
     Criterion::default().configure_from_args().final_summary();
 }

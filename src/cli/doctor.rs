@@ -10,8 +10,8 @@ use candle_core::Device;
 
 use crate::{
     engine::record::weight_bytes,
-    measure::machine::{DeviceChoice, Machine, available_memory_bytes, read_bandwidth_bytes_per_sec},
-    model::{Config, ModelSource},
+    measure::machine::{DeviceChoice, Machine, available_memory_bytes, read_bandwidth_bytes_per_sec, simd_path},
+    model::{Config, ModelSource, WeightType},
     report::units,
 };
 
@@ -24,8 +24,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
     writeln!(out, "kvlab      {} ({})", env!("CARGO_PKG_VERSION"), option_env!("KVLAB_COMMIT").unwrap_or("no commit"))?;
     writeln!(out, "system     {}", machine.os)?;
     writeln!(out, "processor  {}, {} cores", machine.cpu, machine.cores)?;
-    writeln!(out, "threads    {} (RAYON_NUM_THREADS changes it)", machine.threads)?;
+    writeln!(out, "threads    {} (--threads or RAYON_NUM_THREADS changes it)", machine.threads)?;
     writeln!(out, "SIMD       {simd}")?;
+    writeln!(
+        out,
+        "kernels    {} (KVLAB_SIMD=portable, avx2 or avx512 takes another path)",
+        simd_path().unwrap_or("unknown")
+    )?;
     let free = available_memory_bytes().map_or_else(|| "unknown".into(), units::bytes);
     writeln!(out, "memory     {}, {free} free", units::bytes(machine.memory_bytes))?;
     let bandwidth = read_bandwidth_bytes_per_sec();
@@ -36,7 +41,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     )?;
     if let Some(gpt2) = Config::shape("gpt2", None) {
         #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-        let floor = weight_bytes(&gpt2) as f64 / bandwidth;
+        let floor = weight_bytes(&gpt2, WeightType::F32) as f64 / bandwidth;
         writeln!(out, "           so a token of GPT-2 small in f32 cannot take less than {} here", units::secs(floor))?;
     }
     writeln!(out, "devices    cpu: used by default")?;

@@ -57,6 +57,12 @@ pub struct Args {
     logits: Option<PathBuf>,
 }
 
+impl Args {
+    pub fn threads(&self) -> Option<u16> {
+        self.model.threads.threads
+    }
+}
+
 /// # Errors
 /// Bad input, a cache that runs full, a file that cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

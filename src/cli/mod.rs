@@ -27,7 +27,10 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::model::{HubError, ModelError};
+use crate::{
+    measure::{machine::simd_path, threads::fix_count},
+    model::{HubError, ModelError},
+};
 
 /// The laboratory for the KV cache: runs a real GPT-2 with and without a cache and measures every token.
 #[derive(Debug, Parser)]
@@ -80,6 +83,20 @@ enum Command {
     App(window::Args),
 }
 
+impl Command {
+    /// What `--threads` says, where it is one number for the whole process.
+    fn threads(&self) -> Option<u16> {
+        match self {
+            Self::Run(args) => args.threads(),
+            Self::Generate(args) => args.threads(),
+            Self::Quality(args) => args.threads(),
+            #[cfg(feature = "app")]
+            Self::App(args) => args.threads(),
+            _ => None,
+        }
+    }
+}
+
 /// Set by Ctrl-C and looked at between the layers of every forward pass, and while a download is waited for.
 static CANCEL: AtomicBool = AtomicBool::new(false);
 
@@ -89,7 +106,10 @@ const CANCELLED: u8 = 130;
 /// Parses the arguments, runs, and says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = dispatch(Cli::parse().command);
+    let command = Cli::parse().command;
+    // Before anything computes, and before there is a second thread.
+    fix_count(command.as_ref().and_then(Command::threads));
+    let result = simd_path().map_err(|reason| anyhow::anyhow!(reason)).and_then(|_| dispatch(command));
     result.unwrap_or_else(|error| {
         // A closed pipe (`kvlab models | head -1`) is no error of ours.
         let closed = error

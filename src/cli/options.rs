@@ -13,7 +13,7 @@ use crate::{
     engine::{EngineError, Sampling},
     experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, Workload},
     measure::machine::DeviceChoice,
-    model::{Calibrating, HubConfig, LoadedModel, ModelError, ModelSource},
+    model::{Calibrating, HubConfig, LoadedModel, ModelError, ModelSource, WeightType},
     report::units::parse_size,
 };
 
@@ -42,6 +42,18 @@ pub struct ModelArgs {
     /// Where to compute: auto, cpu, cuda or cuda:N
     #[arg(long, default_value = "auto")]
     pub device: String,
+    /// How weights are kept: f32, f16, bf16, int8 (CPU) or `q8_0`; caches and activations are the lane's and f32
+    #[arg(long, default_value = "f32")]
+    pub weights: String,
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+#[derive(Debug, Default, Args)]
+pub struct ThreadArgs {
+    /// Threads to compute with; the results are the same for any number [default: `RAYON_NUM_THREADS`, or one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +153,10 @@ pub fn experiment(model: &Arc<LoadedModel>, lanes: &[Lane], workload: Workload) 
     })
 }
 
+fn in_weights(weights: WeightType) -> String {
+    if weights == WeightType::F32 { String::new() } else { format!(", weights in {weights}") }
+}
+
 impl ModelArgs {
     /// Opens the device and loads the model, with a progress bar; says on standard error what both are.
     ///
@@ -148,15 +164,16 @@ impl ModelArgs {
     /// An unknown or broken model, a device that does not work.
     pub fn load(&self) -> anyhow::Result<Arc<LoadedModel>> {
         let source: ModelSource = self.model.parse()?;
+        let weights: WeightType = self.weights.parse()?;
         let (device, remark) = self.device.parse::<DeviceChoice>()?.open()?;
         let mut hub = HubConfig::from_env();
         hub.offline |= self.offline;
         let mut bars = progress::ModelBars::default();
-        let model = source.load_with(&hub, &device, &mut |progress| bars.show(progress), &super::CANCEL);
+        let model = source.load_as(weights, &hub, &device, &mut |progress| bars.show(progress), &super::CANCEL);
         bars.clear();
         let model = model.with_context(|| format!("model `{source}` cannot be loaded"))?;
         let mut err = io::stderr();
-        let _ = writeln!(err, "model {} on {:?}", model.source, device.location());
+        let _ = writeln!(err, "model {} on {:?}{}", model.source, device.location(), in_weights(weights));
         if let Some(note) = &model.note {
             let _ = writeln!(err, "note: {note}");
         }

@@ -78,6 +78,12 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
+impl Args {
+    pub fn threads(&self) -> Option<u16> {
+        self.model.threads.threads
+    }
+}
+
 /// # Errors
 /// Bad input, a failing disk.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

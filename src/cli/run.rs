@@ -81,6 +81,12 @@ enum Ended {
     Cancelled,
 }
 
+impl Args {
+    pub fn threads(&self) -> Option<u16> {
+        self.model.threads.threads
+    }
+}
+
 /// # Errors
 /// Bad input, a failing disk; whatever is kept is named in the message.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {

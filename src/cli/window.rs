@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 
+use super::options::ThreadArgs;
 use crate::app::{self, frame_times::FrameTimes, replay::Replay};
 
 #[derive(Debug, Default, clap::Args)]
@@ -35,6 +36,8 @@ pub struct Args {
     /// Where to compute: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long)]
     device: Option<String>,
+    #[command(flatten)]
+    threads: ThreadArgs,
     /// What the window shows first: cost, attention, blocks or quality [default: cost]
     #[arg(long)]
     pane: Option<String>,
@@ -54,6 +57,12 @@ pub struct Args {
     /// Write the time of each frame of that window, and print percentiles
     #[arg(long, value_name = "FILE.csv", requires = "in_window")]
     frame_times: Option<PathBuf>,
+}
+
+impl Args {
+    pub fn threads(&self) -> Option<u16> {
+        self.threads.threads
+    }
 }
 
 /// # Errors

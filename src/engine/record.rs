@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Footprint;
-use crate::model::Config;
+use crate::model::{Config, WeightType};
 
 /// Prefill runs the prompt and yields the first token; every later token is decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,17 +73,23 @@ pub fn forward_flops(config: &Config, past: usize, new: usize) -> u64 {
 
 /// What the forward passes over `new` tokens in chunks read at least: the weights once a chunk (the head once), and
 /// what is cached after each chunk.
-pub(crate) fn read_bytes(config: &Config, past: usize, new: usize, chunk: usize, bytes_per_cached_token: u64) -> u64 {
-    let head = (config.vocab_size * config.n_embd * size_of::<f32>()) as u64;
+pub(crate) fn read_bytes(
+    (config, weights): (&Config, WeightType),
+    past: usize,
+    new: usize,
+    chunk: usize,
+    bytes_per_cached_token: u64,
+) -> u64 {
+    let head = weights.bytes_of((config.vocab_size * config.n_embd) as u64);
     let ends = (1..=new.div_ceil(chunk)).map(|n| (past + (n * chunk).min(new)) as u64);
     let (n_chunks, cached) = ends.fold((0, 0), |(n, sum), end| (n + 1, sum + end));
-    head + n_chunks * (weight_bytes(config) - head) + cached * bytes_per_cached_token
+    head + n_chunks * (weight_bytes(config, weights) - head) + cached * bytes_per_cached_token
 }
 
-/// Bytes of the weights a forward pass reads, in f32.
+/// Bytes of the weights a forward pass reads, of matrices alone.
 #[must_use]
-pub fn weight_bytes(config: &Config) -> u64 {
-    config.n_matmul_params() * size_of::<f32>() as u64
+pub fn weight_bytes(config: &Config, weights: WeightType) -> u64 {
+    weights.bytes_of(config.n_matmul_params())
 }
 
 #[cfg(test)]
@@ -93,17 +99,17 @@ mod tests {
     #[test]
     fn a_decoded_token_of_gpt2_reads_494_mb_and_computes_2_flops_per_weight() {
         let gpt2 = Config::shape("gpt2", None).expect("known");
-        assert_eq!(weight_bytes(&gpt2) / 1_000_000, 494);
+        assert_eq!(weight_bytes(&gpt2, WeightType::F32) / 1_000_000, 494);
         assert_eq!(forward_flops(&gpt2, 0, 1), 2 * gpt2.n_matmul_params() + 4 * 12 * 768);
     }
 
     #[test]
     fn chunks_read_the_body_again_and_the_head_once() {
         let gpt2 = Config::shape("gpt2", None).expect("known");
-        let (all, head) = (weight_bytes(&gpt2), (gpt2.vocab_size * gpt2.n_embd * 4) as u64);
-        assert_eq!(read_bytes(&gpt2, 7, 1, 1, 100), all + 8 * 100);
-        assert_eq!(read_bytes(&gpt2, 0, 10, 10, 100), all + 10 * 100);
-        assert_eq!(read_bytes(&gpt2, 0, 10, 4, 100), 3 * (all - head) + head + (4 + 8 + 10) * 100);
+        let (all, head) = (weight_bytes(&gpt2, WeightType::F32), (gpt2.vocab_size * gpt2.n_embd * 4) as u64);
+        assert_eq!(read_bytes((&gpt2, WeightType::F32), 7, 1, 1, 100), all + 8 * 100);
+        assert_eq!(read_bytes((&gpt2, WeightType::F32), 0, 10, 10, 100), all + 10 * 100);
+        assert_eq!(read_bytes((&gpt2, WeightType::F32), 0, 10, 4, 100), 3 * (all - head) + head + (4 + 8 + 10) * 100);
     }
 
     #[test]

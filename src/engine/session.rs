@@ -142,7 +142,7 @@ impl Session {
     /// # Errors
     /// Those of a forward pass; the session is as it was.
     pub fn rehearse(&mut self, cancel: &AtomicBool) -> Result<(), EngineError> {
-        let bytes = weight_bytes(self.model.model.config()) + self.footprint().used_bytes;
+        let bytes = weight_bytes(self.model.model.config(), self.model.model.weights()) + self.footprint().used_bytes;
         let (Some(&newest), Some((store, seq))) = (self.tokens.last(), &mut self.cache) else { return Ok(()) };
         let model = &self.model.model;
         if bytes > MOST_BYTES || !model.device().is_cpu() {
@@ -246,7 +246,8 @@ impl Session {
         }
         let token_bytes = self.cache.as_ref().map_or(0, |(store, _)| store.token_bytes());
         let exact_bytes = self.cache.as_ref().map_or(Ok(0), |(store, seq)| store.exact_extra_bytes(*seq))?;
-        record.read_bytes = read_bytes(config, past, new.len(), chunk, token_bytes) + exact_bytes;
+        record.read_bytes =
+            read_bytes((config, self.model.model.weights()), past, new.len(), chunk, token_bytes) + exact_bytes;
         record.formula_bytes = record.cached_tokens * config.kv_shape().formula_bytes_per_token(self.format());
         Ok(record)
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::simd;
+
 use super::{floor::read_secs, stats::median};
 
 /// What stands beside every figure.
@@ -60,6 +62,14 @@ pub fn available_disk_bytes(folder: &Path) -> Option<u64> {
     // The deepest mount point is the one that counts; some file systems do not say how large they are.
     let disk = on.max_by_key(|disk| disk.mount_point().components().count())?;
     (disk.total_space() > 0).then(|| disk.available_space())
+}
+
+/// The path that our kernels take on this processor.
+///
+/// # Errors
+/// If the variable `KVLAB_SIMD` names another than those that it has.
+pub fn simd_path() -> Result<&'static str, &'static str> {
+    simd::Path::chosen().map(simd::Path::name)
 }
 
 fn simd() -> Vec<String> {

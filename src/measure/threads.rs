@@ -6,6 +6,8 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::kernels::thread_pool::with_threads;
 
+pub use crate::kernels::threads::fix_count;
+
 /// Threads for whatever computes: candle's operations and our own kernels.
 #[derive(Clone, Debug)]
 pub struct Threads(Arc<ThreadPool>);

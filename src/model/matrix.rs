@@ -57,6 +57,17 @@ impl WeightType {
         bytes.sum()
     }
 
+    /// What `n_params` of a matrix take, without padding or the scales of whole outputs.
+    #[must_use]
+    pub fn bytes_of(self, n_params: u64) -> u64 {
+        match self {
+            Self::F32 => n_params * 4,
+            Self::F16 | Self::Bf16 => n_params * 2,
+            Self::Int8 => n_params,
+            Self::Q8_0 => n_params / 32 * 34,
+        }
+    }
+
     fn matrix_bytes(self, n_in: usize, n_out: usize) -> u64 {
         match self.packed() {
             Some(format) => PackedMatrix::bytes_of(format, n_in, n_out),

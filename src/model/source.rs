@@ -230,6 +230,8 @@ impl ModelSource {
         let mut tensors = |done, all| progress(Progress::Loading { done, all });
         let model = Gpt2::load(config, &mut weights, device, weights_as, &mut tensors, cancel)?;
         let calibrations = Calibrations::from_env();
+        // Another model, in all that depends on its numbers.
+        let hash = if weights_as == WeightType::F32 { hash } else { format!("{hash}+{weights_as}") };
         Ok(LoadedModel { asked: self.clone(), source, model, tokenizer, note, hash, calibrations })
     }
 }

@@ -77,7 +77,7 @@ struct Bench {
 }
 
 fn main() -> ExitCode {
-    kvlab::kernels::threads::fix_count();
+    kvlab::kernels::threads::fix_count(None);
     run(&Cli::parse().command, &mut io::stdout().lock()).unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "{error:#}");
         ExitCode::FAILURE

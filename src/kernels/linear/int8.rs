@@ -34,8 +34,16 @@ pub(super) fn scale(weights: impl Iterator<Item = f32>) -> f32 {
 
 pub(super) fn code(weight: f32, scale: f32) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the codes there are")]
-    let code = ((weight / scale).round_ties_even().clamp(-127.0, 127.0) + 128.0) as u8;
+    let code = (nearest((weight / scale).clamp(-127.0, 127.0)) + 128.0) as u8;
     code
+}
+
+/// The nearest integer, of two the even one, for numbers below 2^22: added and taken away, this leaves no room for a fraction. (The library's
+/// function is a call where the processor is not known to have an instruction for it.)
+#[inline(always)]
+fn nearest(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
+    (x + ROUND) - ROUND
 }
 
 pub(super) fn weight(code: u8, scale: f32) -> f32 {
@@ -86,21 +94,28 @@ impl WithSimd for Round<'_> {
         for ((x, codes), group) in groups {
             let mut inputs = [0.0_f32; GROUP];
             inputs[..x.len()].copy_from_slice(x);
-            let most = inputs.iter().fold(0.0_f32, |most, x| if x.abs() > most { x.abs() } else { most });
+            let mut maxima = [0.0_f32; LANES];
+            for chunk in inputs.as_chunks::<LANES>().0 {
+                for (most, x) in maxima.iter_mut().zip(chunk) {
+                    *most = if x.abs() > *most { x.abs() } else { *most };
+                }
+            }
+            let most = maxima.iter().fold(0.0_f32, |most, x| most.max(*x));
             let scale = most / 127.0;
             let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
             let mut sum = 0_i32;
             for (code, x) in codes.iter_mut().zip(inputs) {
                 #[expect(clippy::cast_possible_truncation, reason = "at most 127 and a rounding")]
-                let rounded = (x * inverse).round_ties_even() as i32;
+                let rounded = nearest(x * inverse) as i32;
                 sum += rounded;
                 #[expect(clippy::cast_possible_truncation, reason = "within [-127, 127]")]
-                let byte = rounded.clamp(-127, 127) as i8;
+                let byte = rounded as i8;
                 *code = byte;
             }
             group[0] = scale;
-            // As bits: an integer is what the products are added to.
-            group[1] = f32::from_bits((-128 * sum).cast_unsigned());
+            #[expect(clippy::cast_precision_loss, reason = "at most 64 * 127 * 128, below 2^24")]
+            let start = (-128 * sum) as f32;
+            group[1] = start;
         }
     }
 }
@@ -128,8 +143,11 @@ pub(super) fn block<S: Simd, const R: usize, const P: usize>(
             let at = ((first + row) * inputs.n_groups + group) * 2;
             [inputs.groups[at], inputs.groups[at + 1]]
         });
-        let mut products: [[[S::I32; VECTORS]; P]; R] =
-            group.map(|[_, start]| [[simd.splat_i32(start.to_bits().cast_signed()); VECTORS]; P]);
+        let mut products: [[[S::I32; VECTORS]; P]; R] = group.map(|[_, start]| {
+            #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^24")]
+            let start = simd.splat_i32(start as i32);
+            [[start; VECTORS]; P]
+        });
         for four in 0..GROUP / FOUR {
             for (products, row) in products.iter_mut().zip(rows) {
                 for (products, panel) in products.iter_mut().zip(panels) {

@@ -22,6 +22,9 @@ pub(super) type Sums<S, const R: usize, const P: usize> = [[[<S as Simd>::F32; V
 /// Rows whose sums fit the registers of AVX-512 beside a panel's weights: 12 rows of two vectors.
 const MOST: usize = 12;
 
+/// Addresses so far apart compete for the same places in a first-level cache of 64 sets.
+const SETS_BYTES: usize = 4096;
+
 /// What blocks of inputs are multiplied with.
 trait Blocks: Sync {
     /// The sums of block `index` for the rows from `row` on and the panels from `panel` on.
@@ -35,7 +38,9 @@ trait Blocks: Sync {
 }
 
 struct Floats<'a, W: Weight> {
+    /// Rows of `n_in`, `stride` apart.
     x: &'a [f32],
+    stride: usize,
     n_in: usize,
     panels: &'a [[W::Stored; PANEL]],
 }
@@ -54,7 +59,7 @@ where
     ) -> Sums<S, R, P> {
         let first = index * BLOCK;
         let n = BLOCK.min(self.n_in - first);
-        let x = std::array::from_fn(|i| &self.x[(row + i) * self.n_in + first..][..n]);
+        let x = std::array::from_fn(|i| &self.x[(row + i) * self.stride + first..][..n]);
         let panels = std::array::from_fn(|i| &self.panels[(panel + i) * self.n_in + first..][..n]);
         float::block::<W, S, R, P>(simd, x, panels)
     }
@@ -100,15 +105,24 @@ pub(super) fn multiply_on(
     let n_in = matrix.n_in;
     let product = Product { path, matrix, rows, epilogue, out: Columns::new(out, matrix.n_out) };
     let codes = &matrix.codes;
+    let is_float = matrix.format != WeightFormat::Int8;
+    let moved = (is_float && rows > 1 && n_in > 0 && (n_in * size_of::<f32>()).is_multiple_of(SETS_BYTES))
+        .then(|| apart(x, n_in));
+    let (x, stride) = moved.as_ref().map_or((x, n_in), |moved| (moved, n_in + LANES));
     match matrix.format {
-        WeightFormat::F32 => product.run(&Floats::<F32> { x, n_in, panels: codes.as_slice() }),
-        WeightFormat::F16 => product.run(&Floats::<F16> { x, n_in, panels: codes.as_slice() }),
-        WeightFormat::Bf16 => product.run(&Floats::<Bf16> { x, n_in, panels: codes.as_slice() }),
+        WeightFormat::F32 => product.run(&Floats::<F32> { x, stride, n_in, panels: codes.as_slice() }),
+        WeightFormat::F16 => product.run(&Floats::<F16> { x, stride, n_in, panels: codes.as_slice() }),
+        WeightFormat::Bf16 => product.run(&Floats::<Bf16> { x, stride, n_in, panels: codes.as_slice() }),
         WeightFormat::Int8 => {
             let fours = matrix.format.depth(n_in) / 4;
             product.run(&Bytes { inputs: int8::Inputs::new(x, n_in), fours, panels: codes.as_slice() });
         }
     }
+}
+
+/// Rows of a cache line more, so that neighbours do not compete for one place in the first-level cache.
+fn apart(x: &[f32], n_in: usize) -> Vec<f32> {
+    x.chunks_exact(n_in).flat_map(|row| row.iter().copied().chain([0.0; LANES])).collect()
 }
 
 struct Product<'a> {
