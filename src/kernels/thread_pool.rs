@@ -30,6 +30,7 @@ const LOOKS: usize = 64;
 const MOST: usize = 1024;
 
 type Work = dyn Fn(usize) + Sync;
+type Panic = Box<dyn Any + Send>;
 
 /// A piece of work as workers see it. The pointer is only valid while the job is open.
 struct Job {
@@ -44,12 +45,12 @@ struct Job {
     open: AtomicU64,
     /// Workers between looking whether a job is open and being done with it.
     inside: AtomicUsize,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panic: Mutex<Option<Panic>>,
     stop: AtomicBool,
 }
 
 #[expect(unsafe_code, reason = "the pointer is shared by the rule that is written at each use")]
-// SAFETY: `work` is written by the one caller that holds the pool's lock, while no worker is inside (`run` waits for that before it returns), and
+// SAFETY: `work` is written by the one caller that made the pool busy, while no worker is inside (`run` waits for that before it returns), and
 // read by workers only between entering and leaving, after they saw the job open. The closure behind it is `Sync`.
 unsafe impl Sync for Job {}
 #[expect(unsafe_code, reason = "as above")]
@@ -66,8 +67,8 @@ struct Worker {
 pub struct ThreadPool {
     job: Arc<Job>,
     workers: Vec<Worker>,
-    /// Held while a job runs: another caller works alone meanwhile.
-    busy: Mutex<()>,
+    /// True while a job runs: another caller works alone meanwhile.
+    busy: AtomicBool,
 }
 
 impl ThreadPool {
@@ -93,7 +94,7 @@ impl ThreadPool {
             Some(Worker { thread: handle.thread().clone(), asleep, handle: Some(handle) })
         };
         let workers = (0..n_threads.min(MOST).saturating_sub(1)).map_while(worker).collect();
-        Self { job, workers, busy: Mutex::new(()) }
+        Self { job, workers, busy: AtomicBool::new(false) }
     }
 
     #[must_use]
@@ -107,10 +108,10 @@ impl ThreadPool {
     /// If `work` does, after all pieces that were begun have ended.
     pub fn run(&self, n_pieces: usize, n_threads: usize, work: &(dyn Fn(usize) + Sync)) {
         let helpers = n_threads.min(n_pieces).saturating_sub(1).min(self.workers.len());
-        let Some(_busy) = (helpers > 0).then(|| self.busy.try_lock().ok()).flatten() else {
+        if helpers == 0 || self.busy.swap(true, SeqCst) {
             (0..n_pieces).for_each(work);
             return;
-        };
+        }
         let job = &*self.job;
         #[expect(unsafe_code, reason = "a borrow cannot be handed to threads that outlive it in any other way")]
         // SAFETY: only the lifetime changes. Workers use the reference only while the job is open and they are inside, and `closed` below closes it
@@ -123,16 +124,14 @@ impl ThreadPool {
         let epoch = job.epoch.load(SeqCst) + 1;
         job.open.store(epoch, SeqCst);
         job.epoch.store(epoch, SeqCst);
-        let closed = Closed(job);
+        let closed = Closed(self);
         for worker in &self.workers[..helpers] {
             if worker.asleep.swap(false, SeqCst) {
                 worker.thread.unpark();
             }
         }
         job.claim(work);
-        drop(closed);
-        let panic = job.panic.lock().ok().and_then(|mut panic| panic.take());
-        if let Some(panic) = panic {
+        if let Some(panic) = closed.end() {
             resume_unwind(panic);
         }
     }
@@ -151,15 +150,32 @@ impl Drop for ThreadPool {
     }
 }
 
-/// Closes the job and waits until no worker is inside.
-struct Closed<'a>(&'a Job);
+/// Ends the job, also where the caller's own piece panics.
+struct Closed<'a>(&'a ThreadPool);
+
+impl Closed<'_> {
+    /// What a worker's piece panicked with.
+    fn end(self) -> Option<Panic> {
+        let panic = self.0.close();
+        std::mem::forget(self);
+        panic
+    }
+}
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
+        drop(self.0.close());
+    }
+}
+
+impl ThreadPool {
+    /// Closes the job, waits until no worker is inside, and lets the next caller in.
+    fn close(&self) -> Option<Panic> {
+        let job = &self.job;
         // A worker that enters after this sees it closed; one that saw it open is counted (both orders are total, so one of the two sees the other).
-        self.0.open.store(0, SeqCst);
+        job.open.store(0, SeqCst);
         let mut looks = 0_usize;
-        while self.0.inside.load(SeqCst) > 0 {
+        while job.inside.load(SeqCst) > 0 {
             looks += 1;
             if looks.is_multiple_of(LOOKS * LOOKS) {
                 // Its core may be somebody else's just now.
@@ -167,7 +183,10 @@ impl Drop for Closed<'_> {
             }
             std::hint::spin_loop();
         }
-        self.0.work.set(None);
+        job.work.set(None);
+        let panic = job.panic.lock().ok().and_then(|mut panic| panic.take());
+        self.busy.store(false, SeqCst);
+        panic
     }
 }
 
