@@ -71,6 +71,22 @@ macro_rules! proven {
     };
 }
 
+/// The exponent's bias is 7 in e4m3 and 15 in f16.
+const F8_AS_F16: f32 = 256.0;
+
+/// The bits of e4m3 where f16 has them: with the other bias, so that the numbers are [`F8_AS_F16`] times too small.
+///
+/// Call it only where AVX2 is proven, and inlined there.
+#[inline(always)]
+fn f8_as_f16(x: __m128i) -> __m256i {
+    // SAFETY: called from methods that prove AVX2; it computes on values alone.
+    unsafe {
+        // The sign fills the upper byte, and one of its copies would be the highest bit of the exponent.
+        let shifted = _mm256_slli_epi16::<7>(_mm256_cvtepi8_epi16(x));
+        _mm256_and_si256(shifted, _mm256_set1_epi16(0xbfff_u16.cast_signed()))
+    }
+}
+
 impl Simd for Avx512 {
     type F32 = __m512;
     type I32 = __m512i;
@@ -103,6 +119,16 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         proven!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        proven!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: __m512) -> __m512 {
+        proven!(_mm512_scalef_ps(_mm512_set1_ps(1.0), n))
     }
 
     /// Four rounds that each halve the vectors: neighbours of two are joined, lanes that belong together added.
@@ -144,6 +170,37 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load_bf16(self, x: &[u16; LANES]) -> __m512 {
         proven!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bytemuck::cast(*x)))))
+    }
+
+    #[inline(always)]
+    fn load_f8(self, x: [u8; LANES]) -> __m512 {
+        proven!(_mm512_mul_ps(_mm512_cvtph_ps(f8_as_f16(bytemuck::cast(x))), _mm512_set1_ps(F8_AS_F16)))
+    }
+
+    #[inline(always)]
+    fn splat_f16(self, x: u16) -> __m512 {
+        proven!(_mm512_cvtph_ps(_mm256_set1_epi16(x.cast_signed())))
+    }
+
+    #[inline(always)]
+    fn load_f16_pairs(self, x: &[[u16; 2]; LANES]) -> [__m512; 2] {
+        let x: __m512i = bytemuck::cast(*x);
+        proven!([x, _mm512_srli_epi32::<16>(x)].map(|x| _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x))))
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, x: [u8; LANES]) -> __m512i {
+        proven!(_mm512_cvtepu8_epi32(bytemuck::cast(x)))
+    }
+
+    #[inline(always)]
+    fn shift_right(self, x: __m512i, bits: __m512i) -> __m512i {
+        proven!(_mm512_srlv_epi32(x, bits))
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: __m512, index: __m512i) -> __m512 {
+        proven!(_mm512_permutexvar_ps(index, table))
     }
 
     #[inline(always)]
@@ -241,6 +298,21 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        proven!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, n: Self::F32) -> Self::F32 {
+        both(n, |n| {
+            proven! {
+                let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+            }
+        })
+    }
+
+    #[inline(always)]
     fn sums(self, x: [Self::F32; LANES]) -> Self::F32 {
         let eight = |first: usize| {
             let [low, high] = [0, 1].map(|half| self.halves(std::array::from_fn(|i| x[first + i][half])));
@@ -275,6 +347,56 @@ impl Simd for Avx2 {
     fn load_bf16(self, x: &[u16; LANES]) -> Self::F32 {
         let halves: Pair<__m128i> = bytemuck::cast(*x);
         both(halves, |x| proven!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(x)))))
+    }
+
+    #[inline(always)]
+    fn load_f8(self, x: [u8; LANES]) -> Self::F32 {
+        let halves: Pair<__m128i> = bytemuck::cast(f8_as_f16(bytemuck::cast(x)));
+        both(halves, |x| proven!(_mm256_mul_ps(_mm256_cvtph_ps(x), _mm256_set1_ps(F8_AS_F16))))
+    }
+
+    #[inline(always)]
+    fn splat_f16(self, x: u16) -> Self::F32 {
+        [proven!(_mm256_cvtph_ps(_mm_set1_epi16(x.cast_signed()))); 2]
+    }
+
+    #[inline(always)]
+    fn load_f16_pairs(self, x: &[[u16; 2]; LANES]) -> [Self::F32; 2] {
+        let x: Pair<__m256i> = bytemuck::cast(*x);
+        // Pairs of lanes that hold 16 bits each become neighbours, halves by halves.
+        let packed = |x: __m256i| {
+            proven! {
+                let both = _mm256_permute4x64_epi64::<0b00_00_10_00>(_mm256_packus_epi32(x, x));
+                _mm256_cvtph_ps(_mm256_castsi256_si128(both))
+            }
+        };
+        let first = |x: __m256i| packed(proven!(_mm256_and_si256(x, _mm256_set1_epi32(0xffff))));
+        let second = |x: __m256i| packed(proven!(_mm256_srli_epi32::<16>(x)));
+        [both(x, first), both(x, second)]
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, x: [u8; LANES]) -> Self::I32 {
+        proven! {
+            let x: __m128i = bytemuck::cast(x);
+            both([x, _mm_srli_si128::<8>(x)], |x| _mm256_cvtepu8_epi32(x))
+        }
+    }
+
+    #[inline(always)]
+    fn shift_right(self, x: Self::I32, bits: Self::I32) -> Self::I32 {
+        proven!([_mm256_srlv_epi32(x[0], bits[0]), _mm256_srlv_epi32(x[1], bits[1])])
+    }
+
+    /// In either half of the table, and bit 3 chooses between them: shifted up, it is the sign by which a blend goes.
+    #[inline(always)]
+    fn lookup(self, table: Self::F32, index: Self::I32) -> Self::F32 {
+        both(index, |index| {
+            proven! {
+                let (low, high) = (_mm256_permutevar8x32_ps(table[0], index), _mm256_permutevar8x32_ps(table[1], index));
+                _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
+            }
+        })
     }
 
     #[inline(always)]
