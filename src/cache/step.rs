@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use crate::kernels::{
     HeadShape,
     hadamard::rotate,
-    walk::{Queries, Tile, walk},
+    walk::{Queries, Sequence, Tile, walk},
 };
 
 use super::{
@@ -228,12 +228,12 @@ impl Step<'_> {
             let queries = Queries { data: &queries.rows, token_stride: queries.token_stride, len: part.len() };
             let out = &mut out[first * width..][..part.len() * width];
             if !probed && !scored {
-                walk(heads, queries, &tiles, out, None);
+                walk(heads, &mut [Sequence { queries, tiles: &tiles, out, probe: None }]);
                 continue;
             }
             let positions: Vec<usize> = self.store.positions(span, part.end)?;
             let mut weights = vec![0.0; part.len() * heads.n_head * positions.len()]; // [T, H, live]
-            walk(heads, queries, &tiles, out, Some(&mut weights));
+            walk(heads, &mut [Sequence { queries, tiles: &tiles, out, probe: Some(&mut weights) }]);
             for (row, weights) in weights.chunks_exact(positions.len()).enumerate() {
                 let (query, head) = (first + row / heads.n_head, row % heads.n_head);
                 if scored {
@@ -323,7 +323,7 @@ pub(super) fn attend_whole(
     let queries = Queries { data: rows.data()?, token_stride: rows.token_stride(), len: n_tokens };
     let mut out = vec![0.0_f32; n_tokens * n_head * head_dim];
     let mut weights = probe.is_some().then(|| vec![0.0; n_tokens * n_head * n_tokens]); // [T, H, T]
-    walk(heads, queries, &[tile], &mut out, weights.as_deref_mut());
+    walk(heads, &mut [Sequence { queries, tiles: &[tile], out: &mut out, probe: weights.as_deref_mut() }]);
     if let (Some(probe), Some(weights)) = (probe, weights) {
         // [T, H, T] -> [H, T, T], a copy: pictures are drawn per head.
         let by_head = |head| weights.chunks_exact(n_tokens).skip(head).step_by(n_head).flatten().copied();
