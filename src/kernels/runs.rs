@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::{
     codec::{GROUP, Packed, WithRows},
     simd::{LANES, Simd},
-    tiles::HeadRows,
+    tiles::{HeadRows, RunRows},
 };
 
 /// Rows that are multiplied with a query at once: as many sums as AVX2 has registers for, and AVX-512 twice.
@@ -41,7 +41,7 @@ pub struct Readers<'a> {
 
 /// Scores: products of queries and keys.
 pub struct Scores<'a> {
-    pub keys: HeadRows<'a>,
+    pub keys: RunRows<'a>,
     pub kv_heads: Range<usize>,
     pub readers: Readers<'a>,
     /// `[kv_head][reader][head_dim]`, with whatever scale scores are to have.
@@ -49,12 +49,25 @@ pub struct Scores<'a> {
     /// `[kv_head][reader][chunk_len]`
     pub scores: &'a mut [f32],
     /// What is read next.
-    pub ahead: Option<HeadRows<'a>>,
+    pub ahead: Option<RunRows<'a>>,
 }
 
 impl WithRows for Scores<'_> {
     #[inline(always)]
     fn run<F: Packed, S: Simd>(self, simd: S) {
+        match self.keys.rows.shape.head_dim {
+            32 => self.heads::<F, S, 1>(simd),
+            64 => self.heads::<F, S, 2>(simd),
+            128 => self.heads::<F, S, 4>(simd),
+            _ => self.heads::<F, S, 0>(simd),
+        }
+    }
+}
+
+impl Scores<'_> {
+    /// `N` groups in a row, or as many as there are.
+    #[inline(always)]
+    fn heads<F: Packed, S: Simd, const N: usize>(self, simd: S) {
         let Self { keys, kv_heads, readers: Readers { visible, position, chunk_len }, .. } = self;
         let head_dim = keys.rows.shape.head_dim;
         let mut readers = self.queries.chunks_exact(head_dim).zip(self.scores.chunks_exact_mut(chunk_len));
@@ -62,38 +75,57 @@ impl WithRows for Scores<'_> {
             if let Some(ahead) = self.ahead {
                 ahead.prefetch(simd, kv_head, index == 0);
             }
-            for ((query, scores), visible) in readers.by_ref().take(visible.len()).zip(visible) {
+            let rows = keys.head::<F>(kv_head);
+            for (visible, (query, scores)) in visible.iter().zip(&mut readers) {
                 if *visible > position {
-                    let sixteen = dots::<F, S>(simd, &keys, kv_head, pairs(query));
-                    scores[position..][..keys.len].copy_from_slice(&sixteen[..keys.len]);
+                    let sixteen = dots::<F, S, N>(simd, &rows, keys.len, pairs(query));
+                    let scores = &mut scores[position..][..keys.len];
+                    match scores.as_mut_array::<LANES>() {
+                        Some(scores) => *scores = sixteen,
+                        None => scores.copy_from_slice(&sixteen[..scores.len()]),
+                    }
                 }
             }
         }
     }
 }
 
-/// The products of `query` and one head of each row of the run.
+/// The products of `query` and so many rows.
 #[inline(always)]
-fn dots<F: Packed, S: Simd>(simd: S, keys: &HeadRows<'_>, kv_head: usize, query: &[Pair]) -> [f32; LANES] {
+fn dots<F: Packed, S: Simd, const N: usize>(
+    simd: S,
+    rows: &HeadRows<'_>,
+    len: usize,
+    query: &[Pair],
+) -> [f32; LANES] {
+    let query = &query[..rows.n_groups::<N>()];
     let mut all = [simd.splat(0.0); LANES];
-    for first in (0..keys.len).step_by(ROWS) {
-        let rows: [(&[u8], &[u8]); ROWS] = std::array::from_fn(|i| keys.row::<F>(first + i, kv_head));
+    for (part, all) in all.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
+        let first = part * ROWS;
+        if first >= len {
+            break;
+        }
+        let mut codes_and_scales: [(&[u8], &[u8]); ROWS] = [(&[], &[]); ROWS];
+        for (i, row) in codes_and_scales.iter_mut().enumerate() {
+            // The last row again where there are no eight.
+            *row = rows.row::<F, N>((first + i).min(len - 1));
+        }
         let mut sums = [simd.splat(0.0); ROWS];
         for (group, [low, high]) in query.iter().enumerate() {
             let (query_low, query_high) = (simd.load(low), simd.load(high));
-            for (sum, (codes, scales)) in sums.iter_mut().zip(rows) {
+            for (sum, (codes, scales)) in sums.iter_mut().zip(&codes_and_scales) {
                 let [low, high] = F::read(simd, codes, scales, group);
                 *sum = simd.mul_add(query_high, high, simd.mul_add(query_low, low, *sum));
             }
         }
-        all[first..first + ROWS].copy_from_slice(&sums);
+        *all = sums;
     }
     simd.store(simd.sums(all))
 }
 
 /// Sums of values, weighted.
 pub struct WeightedSums<'a> {
-    pub values: HeadRows<'a>,
+    pub values: RunRows<'a>,
     pub kv_heads: Range<usize>,
     pub readers: Readers<'a>,
     /// `[kv_head][reader][chunk_len]`
@@ -101,12 +133,25 @@ pub struct WeightedSums<'a> {
     /// `[kv_head][reader][head_dim]`, added to.
     pub sums: &'a mut [f32],
     /// What is read next.
-    pub ahead: Option<HeadRows<'a>>,
+    pub ahead: Option<RunRows<'a>>,
 }
 
 impl WithRows for WeightedSums<'_> {
     #[inline(always)]
     fn run<F: Packed, S: Simd>(self, simd: S) {
+        match self.values.rows.shape.head_dim {
+            32 => self.heads::<F, S, 1>(simd),
+            64 => self.heads::<F, S, 2>(simd),
+            128 => self.heads::<F, S, 4>(simd),
+            _ => self.heads::<F, S, 0>(simd),
+        }
+    }
+}
+
+impl WeightedSums<'_> {
+    /// `N` groups in a row, or as many as there are.
+    #[inline(always)]
+    fn heads<F: Packed, S: Simd, const N: usize>(self, simd: S) {
         let Self { values, kv_heads, readers: Readers { visible, position, chunk_len }, .. } = self;
         let head_dim = values.rows.shape.head_dim;
         let mut readers = self.sums.chunks_exact_mut(head_dim).zip(self.weights.chunks_exact(chunk_len));
@@ -114,38 +159,37 @@ impl WithRows for WeightedSums<'_> {
             if let Some(ahead) = self.ahead {
                 ahead.prefetch(simd, kv_head, index == 0);
             }
-            for ((sums, weights), visible) in readers.by_ref().take(visible.len()).zip(visible) {
+            let rows = values.head::<F>(kv_head);
+            for (visible, (sums, weights)) in visible.iter().zip(&mut readers) {
                 let weights = &weights[position..][..values.len.min(visible.saturating_sub(position))];
                 // A few vectors at a time stay in registers while the rows are added to them.
                 let (twos, one) = pairs_mut(sums).as_chunks_mut::<2>();
-                for (two, sums) in twos.iter_mut().enumerate() {
-                    add::<F, S, 2>(simd, &values, kv_head, 2 * two, weights, sums);
+                for (two, sums) in twos.iter_mut().enumerate().take(rows.n_groups::<N>() / 2) {
+                    add::<F, S, N, 2>(simd, &rows, 2 * two, weights, sums);
                 }
-                let first = 2 * twos.len();
-                for sums in one.as_chunks_mut::<1>().0 {
-                    add::<F, S, 1>(simd, &values, kv_head, first, weights, sums);
+                if let [one] = one {
+                    add::<F, S, N, 1>(simd, &rows, rows.n_groups::<N>() - 1, weights, std::array::from_mut(one));
                 }
             }
         }
     }
 }
 
-/// `sums += weights[token] * row`, for `N` groups of one head's rows.
+/// `sums += weights[token] * row`, for the `M` groups of each row from `first` on.
 #[inline(always)]
-fn add<F: Packed, S: Simd, const N: usize>(
+fn add<F: Packed, S: Simd, const N: usize, const M: usize>(
     simd: S,
-    values: &HeadRows<'_>,
-    kv_head: usize,
+    rows: &HeadRows<'_>,
     first: usize,
     weights: &[f32],
-    sums: &mut [Pair; N],
+    sums: &mut [Pair; M],
 ) {
-    let mut in_registers = [[simd.splat(0.0); 2]; N];
+    let mut in_registers = [[simd.splat(0.0); 2]; M];
     for (x, stored) in in_registers.iter_mut().zip(&*sums) {
         *x = [simd.load(&stored[0]), simd.load(&stored[1])];
     }
     for (token, weight) in weights.iter().enumerate() {
-        let ((codes, scales), weight) = (values.row::<F>(token, kv_head), simd.splat(*weight));
+        let ((codes, scales), weight) = (rows.row::<F, N>(token), simd.splat(*weight));
         for (group, x) in in_registers.iter_mut().enumerate() {
             let [low, high] = F::read(simd, codes, scales, first + group);
             *x = [simd.mul_add(weight, low, x[0]), simd.mul_add(weight, high, x[1])];
@@ -158,7 +202,7 @@ fn add<F: Packed, S: Simd, const N: usize>(
 
 /// Plain f32: one head of the rows, `[token][head_dim]`.
 pub struct Decode<'a> {
-    pub rows: HeadRows<'a>,
+    pub rows: RunRows<'a>,
     pub kv_head: usize,
     pub out: &'a mut [f32],
 }
@@ -167,8 +211,9 @@ impl WithRows for Decode<'_> {
     #[inline(always)]
     fn run<F: Packed, S: Simd>(self, simd: S) {
         let head_dim = self.rows.rows.shape.head_dim;
+        let rows = self.rows.head::<F>(self.kv_head);
         for (token, out) in self.out.chunks_exact_mut(head_dim).take(self.rows.len).enumerate() {
-            let (codes, scales) = self.rows.row::<F>(token, self.kv_head);
+            let (codes, scales) = rows.row::<F, 0>(token);
             for (group, out) in pairs_mut(out).iter_mut().enumerate() {
                 let [low, high] = F::read(simd, codes, scales, group);
                 *out = [simd.store(low), simd.store(high)];

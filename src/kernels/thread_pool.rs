@@ -262,12 +262,6 @@ fn pool() -> &'static ThreadPool {
     POOL.get_or_init(|| ThreadPool::new(super::threads::count()))
 }
 
-/// Threads that [`for_each`] would use here.
-#[must_use]
-pub fn count() -> usize {
-    if INSIDE.get() || COUNT.get() <= 1 { 1 } else { pool().n_threads().min(COUNT.get()) }
-}
-
 /// Calls `work` for each number below `n_pieces` on the process's threads, as many as [`with_threads`] allows.
 pub fn for_each(n_pieces: usize, work: impl Fn(usize) + Sync) {
     if n_pieces <= 1 || INSIDE.get() || COUNT.get() <= 1 {
@@ -275,6 +269,12 @@ pub fn for_each(n_pieces: usize, work: impl Fn(usize) + Sync) {
         return;
     }
     pool().run(n_pieces, COUNT.get(), &work);
+}
+
+/// Threads that [`for_each`] uses here.
+#[must_use]
+pub fn n_threads() -> usize {
+    if INSIDE.get() { 1 } else { COUNT.get().min(pool().n_threads()) }
 }
 
 /// As [`for_each`], with a piece of `data` for each: `chunk` numbers, of which the last may have fewer.

@@ -121,50 +121,84 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// The rows of a run, for some of their heads.
+/// The rows of a run, all heads of them.
 #[derive(Clone, Copy)]
-pub(super) struct HeadRows<'a> {
+pub(super) struct RunRows<'a> {
     pub rows: &'a Rows<'a>,
     pub first: usize,
     pub len: usize,
 }
 
-impl<'a> HeadRows<'a> {
-    /// Codes and scales of one token's row; of the last one where the run is not as long.
+/// One head of the rows of a run, as plain memory.
+#[derive(Clone, Copy)]
+pub(super) struct HeadRows<'a> {
+    /// From the first row on, one every `stride` bytes.
+    codes: &'a [u8],
+    stride: usize,
+    scales: &'a [u8],
+    scale_stride: usize,
+    n_groups: usize,
+}
+
+impl<'a> RunRows<'a> {
     #[inline(always)]
-    pub fn row<F: Packed>(&self, token: usize, kv_head: usize) -> (&'a [u8], &'a [u8]) {
+    pub fn head<F: Packed>(&self, kv_head: usize) -> HeadRows<'a> {
         let RowShape { n_kv_head, head_dim } = self.rows.shape;
-        let token = self.first + token.min(self.len - 1);
-        let (n_groups, row) = match F::SCALES {
-            Scales::Shared(_) => (head_dim / GROUP, self.first / GROUP),
-            _ => (head_dim / GROUP, token),
+        let (stride, n_groups) = (self.rows.token_stride, head_dim / GROUP);
+        let codes = &self.rows.codes[self.first * stride + kv_head * n_groups * F::CODE_BYTES..];
+        let of_head = F::SCALES.bytes(n_groups);
+        let (row, scale_stride) = match F::SCALES {
+            Scales::None => return HeadRows { codes, stride, scales: &[], scale_stride: 0, n_groups },
+            Scales::Shared(_) => (self.first / GROUP, 0),
+            _ => (self.first, n_kv_head * of_head),
         };
-        let (code_bytes, scale_bytes) = (F::CODE_BYTES * n_groups, F::SCALES.bytes(n_groups));
-        let codes = &self.rows.codes[token * self.rows.token_stride + kv_head * code_bytes..][..code_bytes];
-        let scales = match F::SCALES {
-            Scales::None => &[],
-            _ => &self.rows.scales[(row * n_kv_head + kv_head) * scale_bytes..][..scale_bytes],
-        };
-        (codes, scales)
+        let scales = &self.rows.scales[(row * n_kv_head + kv_head) * of_head..];
+        HeadRows { codes, stride, scales, scale_stride, n_groups }
     }
 
     /// Asks for one head of the rows, ahead of their use; with the first of some heads for all scales.
     #[inline(always)]
     pub fn prefetch<S: Simd>(&self, simd: S, kv_head: usize, is_first: bool) {
-        let line = 64;
-        let bytes = self.rows.codec.head_bytes(self.rows.shape.head_dim);
-        for token in self.first..self.first + self.len {
-            let codes = &self.rows.codes[token * self.rows.token_stride + kv_head * bytes..][..bytes];
-            for line in codes.chunks(line) {
-                simd.prefetch(line.as_ptr());
+        const LINE: usize = 64;
+        let Self { rows, first, len } = *self;
+        let bytes = rows.codec.head_bytes(rows.shape.head_dim);
+        // Lines that begin in this head's part: the head before has asked for the others.
+        let start = kv_head * bytes;
+        let from = if is_first { start } else { start.next_multiple_of(LINE) };
+        for token in first..first + len {
+            let row = rows.codes.as_ptr().wrapping_add(token * rows.token_stride);
+            let mut line = from;
+            while line < start + bytes {
+                simd.prefetch(row.wrapping_add(line));
+                line += LINE;
             }
         }
-        if is_first && !self.rows.scales.is_empty() {
-            let bytes = self.rows.codec.scale_bytes(self.rows.shape);
-            for line in self.rows.scales[self.first * bytes..][..self.len * bytes].chunks(line) {
-                simd.prefetch(line.as_ptr());
+        if is_first && !rows.scales.is_empty() {
+            let bytes = rows.codec.scale_bytes(rows.shape);
+            let (mut line, end) = (first * bytes, (first + len) * bytes);
+            while line < end {
+                simd.prefetch(rows.scales.as_ptr().wrapping_add(line));
+                line += LINE;
             }
         }
     }
 }
 
+impl<'a> HeadRows<'a> {
+    /// Groups of a row: `N`, unless that is 0.
+    #[inline(always)]
+    pub fn n_groups<const N: usize>(&self) -> usize {
+        if N > 0 { N } else { self.n_groups }
+    }
+
+    /// Codes and scales of a row. With a number of groups that the compiler knows it does not ask again whether each group is there.
+    #[inline(always)]
+    pub fn row<F: Packed, const N: usize>(&self, token: usize) -> (&'a [u8], &'a [u8]) {
+        let n_groups = self.n_groups::<N>();
+        let codes = &self.codes[token * self.stride..][..n_groups * F::CODE_BYTES];
+        match F::SCALES {
+            Scales::None => (codes, &[]),
+            _ => (codes, &self.scales[token * self.scale_stride..][..F::SCALES.bytes(n_groups)]),
+        }
+    }
+}

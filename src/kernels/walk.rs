@@ -21,7 +21,7 @@ use super::{
     simd::{LANES, Path, with_path},
     softmax::{Merge, Normalize, Partial, Weigh},
     thread_pool,
-    tiles::{Chunks, HeadRows, Run},
+    tiles::{Chunks, RunRows, Run},
 };
 
 pub use super::tiles::{Rows, Tile};
@@ -86,7 +86,7 @@ fn walk_with(path: Path, parallel_from: usize, shape: HeadShape, sequences: &mut
         assert!(sequence.probe.as_ref().is_none_or(|probe| probe.len() == n_queries * n_head * n_tokens));
         n_products += n_queries * n_tokens * n_head * head_dim;
     }
-    let n_threads = if n_products < parallel_from { 1 } else { thread_pool::count() };
+    let n_threads = if n_products < parallel_from { 1 } else { thread_pool::n_threads() };
     let mut pieces = vec![];
     for (walk, sequence) in walks.iter().zip(sequences) {
         let (out, probe) = (&mut *sequence.out, sequence.probe.as_deref_mut());
@@ -344,8 +344,8 @@ impl Task<'_> {
         }
         let readers = |position| Readers { visible, position, chunk_len: CHUNK };
         walk.chunks.runs(chunk, visible.last().copied().unwrap_or(0), runs);
-        let keys_of = |run: &Run| HeadRows { rows: &walk.tiles[run.tile].keys, first: run.first, len: run.len };
-        let values_of = |run: &Run| HeadRows { rows: &walk.tiles[run.tile].values, first: run.first, len: run.len };
+        let keys_of = |run: &Run| RunRows { rows: &walk.tiles[run.tile].keys, first: run.first, len: run.len };
+        let values_of = |run: &Run| RunRows { rows: &walk.tiles[run.tile].values, first: run.first, len: run.len };
 
         for (index, run) in runs.iter().enumerate() {
             let ahead = runs.get(index + 1).map(keys_of).or_else(|| runs.first().map(values_of));
@@ -381,9 +381,9 @@ impl Task<'_> {
     /// stored, or one after the other, decoded for several readers.
     fn read(
         &self,
-        stored: HeadRows<'_>,
+        stored: RunRows<'_>,
         decoded: &mut Vec<f32>,
-        mut f: impl FnMut(HeadRows<'_>, Range<usize>, Range<usize>, bool),
+        mut f: impl FnMut(RunRows<'_>, Range<usize>, Range<usize>, bool),
     ) {
         let (HeadShape { head_dim, .. }, width, codec) = (self.walk.shape, self.walk.width(), stored.rows.codec);
         if codec.is_packed(head_dim) && (codec == Codec::F32 || self.n_readers() == 1) {
@@ -403,7 +403,7 @@ impl Task<'_> {
             }
             let shape = RowShape { n_kv_head: 1, head_dim: width };
             let plain = Rows::f32(shape, &decoded[..stored.len * width], width);
-            f(HeadRows { rows: &plain, first: 0, len: stored.len }, 0..1, rows, false);
+            f(RunRows { rows: &plain, first: 0, len: stored.len }, 0..1, rows, false);
         }
     }
 }

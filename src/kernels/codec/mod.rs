@@ -28,7 +28,7 @@ mod packed;
 
 use half::f16;
 
-use super::{runs::Decode, simd::Path, tiles::{HeadRows, Rows}};
+use super::{runs::Decode, simd::Path, tiles::{RunRows, Rows}};
 
 pub use levels::Levels;
 pub(super) use packed::{Packed, Scales, WithRows};
@@ -171,7 +171,7 @@ impl Rows<'_> {
         // Groups of tokens that share scales, or as good as any.
         let (mut token, end) = (first, first + len);
         while token < end {
-            let rows = HeadRows { rows: self, first: token, len: (GROUP - token % GROUP).min(end - token) };
+            let rows = RunRows { rows: self, first: token, len: (GROUP - token % GROUP).min(end - token) };
             let out = &mut out[(token - first) * head_dim..][..rows.len * head_dim];
             self.codec.with_rows(Path::current(), Decode { rows, kv_head, out });
             token += rows.len;

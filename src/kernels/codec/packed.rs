@@ -101,6 +101,18 @@ fn at<T: bytemuck::AnyBitPattern>(bytes: &[u8], index: usize) -> T {
     bytemuck::pod_read_unaligned(&bytes[index * size_of::<T>()..][..size_of::<T>()])
 }
 
+/// The sixteen bytes from `start` on, where they are.
+#[inline(always)]
+fn sixteen(bytes: &[u8], start: usize) -> &[u8; LANES] {
+    bytemuck::from_bytes(&bytes[start..start + LANES])
+}
+
+/// A group of bytes, in halves.
+#[inline(always)]
+fn bytes(codes: &[u8], group: usize) -> (&[u8; LANES], &[u8; LANES]) {
+    (sixteen(codes, group * GROUP), sixteen(codes, group * GROUP + LANES))
+}
+
 /// The numbers 0 to `2^BITS - 1`, again and again: for indices in whose low four bits the next codes begin.
 const fn codes<const BITS: u8>() -> [f32; LANES] {
     let mut codes = [0.0; LANES];
@@ -119,14 +131,14 @@ const fn codes<const BITS: u8>() -> [f32; LANES] {
 #[inline(always)]
 fn indices<const BITS: u8, S: Simd>(simd: S, bytes: &[u8], group: usize) -> [S::I32; 2] {
     if BITS == 4 {
-        let bytes = simd.load_bytes(at(bytes, group));
+        let bytes = simd.load_bytes(sixteen(bytes, group * LANES));
         return [bytes, simd.shift_right(bytes, simd.splat_i32(4))];
     }
-    let eight: [u8; LANES / 2] = at(bytes, group);
-    let bytes = simd.load_bytes(bytemuck::cast([eight, eight]));
-    [[0, 2], [4, 6]].map(|[low, high]: [u8; 2]| {
-        simd.shift_right(bytes, simd.load_bytes(bytemuck::cast([[low; LANES / 2], [high; LANES / 2]])))
-    })
+    let eight: u64 = at(bytes, group);
+    let bytes = simd.load_bytes(&bytemuck::cast([eight; 2]));
+    let shifts = |low: u8, high: u8| bytemuck::cast([[low; LANES / 2], [high; LANES / 2]]);
+    let (first, second) = (simd.load_bytes(&shifts(0, 2)), simd.load_bytes(&shifts(4, 6)));
+    [simd.shift_right(bytes, first), simd.shift_right(bytes, second)]
 }
 
 /// Plain f32.
@@ -177,7 +189,7 @@ impl Packed for F8 {
 
     #[inline(always)]
     fn read<S: Simd>(simd: S, codes: &[u8], _: &[u8], group: usize) -> [S::F32; 2] {
-        let [low, high]: [[u8; LANES]; 2] = at(codes, group);
+        let (low, high) = bytes(codes, group);
         [simd.load_f8(low), simd.load_f8(high)]
     }
 }
@@ -208,7 +220,7 @@ impl Packed for Q8_0 {
 
 #[inline(always)]
 fn scaled_bytes<S: Simd>(simd: S, codes: &[u8], scale: S::F32, group: usize) -> [S::F32; 2] {
-    let [low, high]: [[u8; LANES]; 2] = at(codes, group);
+    let (low, high) = bytes(codes, group);
     [simd.mul(simd.load_i8(low), scale), simd.mul(simd.load_i8(high), scale)]
 }
 
@@ -240,7 +252,7 @@ impl<const BITS: u8> Packed for Affine<BITS> {
         let [minimum, step] = at::<[u16; 2]>(scales, group);
         let (minimum, step) = (simd.splat_f16(minimum), simd.splat_f16(step));
         if BITS == 8 {
-            let [low, high]: [[u8; LANES]; 2] = at(codes, group);
+            let (low, high) = bytes(codes, group);
             let (low, high) = (simd.load_u8(low), simd.load_u8(high));
             return [simd.add(minimum, simd.mul(step, low)), simd.add(minimum, simd.mul(step, high))];
         }
@@ -261,7 +273,7 @@ impl<const BITS: u8> Packed for Channels<BITS> {
     fn read<S: Simd>(simd: S, codes: &[u8], scales: &[u8], group: usize) -> [S::F32; 2] {
         let steps: [[[u16; 2]; LANES]; 2] = at(scales, group);
         let [low, high] = if BITS == 8 {
-            let [low, high]: [[u8; LANES]; 2] = at(codes, group);
+            let (low, high) = bytes(codes, group);
             [simd.load_u8(low), simd.load_u8(high)]
         } else {
             let table = simd.load(const { &self::codes::<BITS>() });

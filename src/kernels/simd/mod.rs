@@ -43,15 +43,15 @@ pub trait Simd: Copy + Send + Sync {
     fn sums(self, x: [Self::F32; LANES]) -> Self::F32;
 
     /// Codes that are signed bytes.
-    fn load_i8(self, x: [u8; LANES]) -> Self::F32;
+    fn load_i8(self, x: &[u8; LANES]) -> Self::F32;
     /// Codes that are unsigned bytes.
-    fn load_u8(self, x: [u8; LANES]) -> Self::F32;
+    fn load_u8(self, x: &[u8; LANES]) -> Self::F32;
     /// IEEE half precision, as its bits.
     fn load_f16(self, x: &[u16; LANES]) -> Self::F32;
     /// The upper halves of f32.
     fn load_bf16(self, x: &[u16; LANES]) -> Self::F32;
     /// e4m3 without its NaN.
-    fn load_f8(self, x: [u8; LANES]) -> Self::F32;
+    fn load_f8(self, x: &[u8; LANES]) -> Self::F32;
     /// One number of half precision, as its bits, in all lanes.
     fn splat_f16(self, x: u16) -> Self::F32;
     /// Pairs of numbers of half precision: the first ones, and the second ones.
@@ -59,7 +59,7 @@ pub trait Simd: Copy + Send + Sync {
 
     fn splat_i32(self, x: i32) -> Self::I32;
     /// Bytes as numbers from 0 to 255.
-    fn load_bytes(self, x: [u8; LANES]) -> Self::I32;
+    fn load_bytes(self, x: &[u8; LANES]) -> Self::I32;
     /// Each lane shifted right by so many bits, zeros from the left.
     fn shift_right(self, x: Self::I32, bits: Self::I32) -> Self::I32;
     /// The lane of `table` that the lowest four bits of each index name.
@@ -218,9 +218,9 @@ mod tests {
             let (a, b) = (load(&self.a[0]), load(self.b));
             let bits = |x: S::F32| simd.store(x).map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() });
             let dot = simd.dot(simd.splat_i32(self.start), self.bytes, self.four);
-            let bytes = simd.load_bytes(self.codes);
-            let shifted = simd.shift_right(bytes, simd.load_bytes(self.codes.map(|code| code % 32)));
-            let whole = simd.load_i8(self.codes.map(|code| code % 253).map(|code| code.wrapping_sub(126)));
+            let bytes = simd.load_bytes(&self.codes);
+            let shifted = simd.shift_right(bytes, simd.load_bytes(&self.codes.map(|code| code % 32)));
+            let whole = simd.load_i8(&self.codes.map(|code| code % 253).map(|code| code.wrapping_sub(126)));
             let pairs = simd.load_f16_pairs(bytemuck::cast_ref(self.bytes));
             // The two NaNs of e4m3 are never stored.
             let f8 = self.codes.map(|code| if code & 0x7f == 0x7f { 0 } else { code });
@@ -231,12 +231,12 @@ mod tests {
                     bits(simd.add(a, b)),
                     bits(simd.mul(a, b)),
                     bits(simd.sums(self.a.map(|a| simd.load(&a)))),
-                    bits(simd.load_i8(self.codes)),
-                    bits(simd.load_u8(self.codes)),
+                    bits(simd.load_i8(&self.codes)),
+                    bits(simd.load_u8(&self.codes)),
                     bits(simd.load_f16(&self.halves)),
                     bits(simd.load_bf16(&self.halves)),
                     bits(simd.to_f32(dot)),
-                    bits(simd.load_f8(f8)),
+                    bits(simd.load_f8(&f8)),
                     bits(simd.power_of_two(whole)),
                     bits(simd.max(a, b)),
                     bits(simd.splat_f16(self.halves[0])),

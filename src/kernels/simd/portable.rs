@@ -66,12 +66,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn load_i8(self, x: [u8; LANES]) -> [f32; LANES] {
+    fn load_i8(self, x: &[u8; LANES]) -> [f32; LANES] {
         x.map(|x| f32::from(x.cast_signed()))
     }
 
     #[inline(always)]
-    fn load_u8(self, x: [u8; LANES]) -> [f32; LANES] {
+    fn load_u8(self, x: &[u8; LANES]) -> [f32; LANES] {
         x.map(f32::from)
     }
 
@@ -86,7 +86,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn load_f8(self, x: [u8; LANES]) -> [f32; LANES] {
+    fn load_f8(self, x: &[u8; LANES]) -> [f32; LANES] {
         // The exponent's bias is 7, that of f16 is 15.
         x.map(|x| f16::from_bits((u16::from(x & 0x80) << 8) | (u16::from(x & 0x7f) << 7)).to_f32() * 256.0)
     }
@@ -107,7 +107,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn load_bytes(self, x: [u8; LANES]) -> [i32; LANES] {
+    fn load_bytes(self, x: &[u8; LANES]) -> [i32; LANES] {
         x.map(i32::from)
     }
 
