@@ -200,13 +200,7 @@ impl KvAccess for Step<'_> {
 
 impl Step<'_> {
     /// Writes the `round`th part of each span that has so many, and quantizes what is due before.
-    fn write_part(
-        &mut self,
-        layer: usize,
-        round: usize,
-        keys: &HeadRows,
-        values: &HeadRows,
-    ) -> Result<(), CacheError> {
+    fn write_part(&mut self, layer: usize, round: usize, keys: &HeadRows, values: &HeadRows) -> Result<(), CacheError> {
         let mut first = 0;
         for index in 0..self.parts.len() {
             let (span, part) = (self.reservation.spans[index], self.parts[index].get(round).copied());
@@ -243,7 +237,15 @@ impl Step<'_> {
             let before = part.start - span.past;
             let token = first - span.new + before;
             let out = &mut of_span[before * n_head * head_dim..][..part.len() * n_head * head_dim];
-            asking.push(Asking { index, part, token, tiles: self.store.tiles(*span, layer, part)?, positions, weights, out });
+            asking.push(Asking {
+                index,
+                part,
+                token,
+                tiles: self.store.tiles(*span, layer, part)?,
+                positions,
+                weights,
+                out,
+            });
         }
         let mut sequences: Vec<Sequence<'_>> = asking
             .iter_mut()

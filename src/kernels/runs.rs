@@ -40,7 +40,7 @@ pub struct Readers<'a> {
 }
 
 /// Scores: products of queries and keys.
-pub struct Scores<'a> {
+pub struct KeyProducts<'a> {
     pub keys: RunRows<'a>,
     pub kv_heads: Range<usize>,
     pub readers: Readers<'a>,
@@ -52,7 +52,7 @@ pub struct Scores<'a> {
     pub ahead: Option<RunRows<'a>>,
 }
 
-impl WithRows for Scores<'_> {
+impl WithRows for KeyProducts<'_> {
     #[inline(always)]
     fn run<F: Packed, S: Simd>(self, simd: S) {
         match self.keys.rows.shape.head_dim {
@@ -64,7 +64,7 @@ impl WithRows for Scores<'_> {
     }
 }
 
-impl Scores<'_> {
+impl KeyProducts<'_> {
     /// `N` groups in a row, or as many as there are.
     #[inline(always)]
     fn heads<F: Packed, S: Simd, const N: usize>(self, simd: S) {
@@ -92,12 +92,7 @@ impl Scores<'_> {
 
 /// The products of `query` and so many rows.
 #[inline(always)]
-fn dots<F: Packed, S: Simd, const N: usize>(
-    simd: S,
-    rows: &HeadRows<'_>,
-    len: usize,
-    query: &[Pair],
-) -> [f32; LANES] {
+fn dots<F: Packed, S: Simd, const N: usize>(simd: S, rows: &HeadRows<'_>, len: usize, query: &[Pair]) -> [f32; LANES] {
     let query = &query[..rows.n_groups::<N>()];
     let mut all = [simd.splat(0.0); LANES];
     for (part, all) in all.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {

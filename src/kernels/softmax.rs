@@ -77,7 +77,8 @@ impl WithSimd for Weigh<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { scores, chunk_len, visible, partial } = self;
         let known = partial.largest.iter_mut().zip(&mut partial.totals);
-        for ((scores, visible), (largest, total)) in scores.chunks_exact_mut(chunk_len).zip(visible.iter().cycle()).zip(known)
+        for ((scores, visible), (largest, total)) in
+            scores.chunks_exact_mut(chunk_len).zip(visible.iter().cycle()).zip(known)
         {
             // What is missing in the last lanes weighs nothing.
             let padded = visible.next_multiple_of(LANES);

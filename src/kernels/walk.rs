@@ -2,7 +2,7 @@
 //!
 //! The tokens of a sequence are cut into chunks of [`CHUNK`], wherever tiles begin and end. Of each chunk a query head learns three things
 //! (`softmax.rs`): keys are read for the scores, then values for their weighted sum; chunks are brought together in the order of their
-//! positions. That is an online softmax with a fixed cut (FlashAttention, arXiv 2205.14135; Flash-Decoding, 2023), so that a result depends
+//! positions. That is an online softmax with a fixed cut (`FlashAttention`, arXiv 2205.14135; Flash-Decoding, 2023), so that a result depends
 //! neither on where tiles begin and end, nor on how many threads work, nor on which queries share a piece of work: lossless
 //! layouts agree to the last bit, and nothing as long as the sequence ever exists but the scores that a probe asks for.
 //!
@@ -17,11 +17,11 @@ use std::{ops::Range, sync::Mutex};
 use super::{
     HeadShape,
     codec::{Codec, GROUP, RowShape},
-    runs::{Readers, Scores, WeightedSums},
+    runs::{KeyProducts, Readers, WeightedSums},
     simd::{LANES, Path, with_path},
     softmax::{Merge, Normalize, Partial, Weigh},
     thread_pool,
-    tiles::{Chunks, RunRows, Run},
+    tiles::{Chunks, Run, RunRows},
 };
 
 pub use super::tiles::{Rows, Tile};
@@ -35,8 +35,15 @@ const QUERIES: usize = 16;
 /// Chunks from which one query's work is shared out by chunks, not by heads.
 const BY_CHUNKS_FROM: usize = 8;
 
-/// Below this many multiply-adds for the scores (GPT-2 small over 170 tokens) one thread does the work: handing it over costs what it saves.
-const PARALLEL_FROM: usize = 1 << 17;
+/// Runs between the one that is read and the one that is asked for meanwhile. Two or four brought no more.
+const AHEAD: usize = 1;
+
+/// Pieces for each thread that such work is cut into at least, so that one with less time than others can do less.
+const PIECES: usize = 4;
+
+/// Below this many multiply-adds for the scores one thread does the work. GPT-2 small has as many over 85 tokens: 9 microseconds, of which
+/// another thread saves three while it is awake, and nothing while it is not.
+const PARALLEL_FROM: usize = 1 << 16;
 
 /// The queries of the newest tokens: `data[token * token_stride + head * head_dim..]`.
 #[derive(Clone, Copy, Debug)]
@@ -111,19 +118,21 @@ fn walk_with(path: Path, parallel_from: usize, shape: HeadShape, sequences: &mut
 enum Piece<'a> {
     /// Some queries of a sequence, some heads of one query, from the first chunk to the last.
     Whole { task: Task<'a>, out: &'a mut [f32], probe: Option<&'a mut [f32]> },
-    /// One chunk, for the one query of a sequence; the piece of the first chunk will write the result.
-    Chunk { task: Task<'a>, chunk: usize, known: Option<Partial>, out: Option<&'a mut [f32]> },
+    /// Some chunks, for the one query of a sequence; the piece of the first ones has where the result belongs.
+    Chunks { task: Task<'a>, chunks: Range<usize>, known: Vec<Partial>, out: Option<&'a mut [f32]> },
 }
 
 impl Piece<'_> {
     fn work(&mut self) {
         match self {
             Self::Whole { task, out, probe } => task.whole(out, probe.as_deref_mut()),
-            Self::Chunk { task, chunk, known, .. } => {
-                let (mut scratch, mut partial) = (Scratch::default(), task.partial());
-                scratch.scale_queries(task);
-                task.chunk(*chunk, &mut scratch, &mut partial, None);
-                *known = Some(partial);
+            Self::Chunks { task, chunks, known, .. } => {
+                let mut scratch = Scratch::new(task);
+                for chunk in chunks.clone() {
+                    let mut partial = task.partial();
+                    task.chunk(chunk, chunks.end, &mut scratch, &mut partial, None);
+                    known.push(partial);
+                }
             }
         }
     }
@@ -133,12 +142,19 @@ impl Piece<'_> {
 fn bring_together<'a>(pieces: impl Iterator<Item = Piece<'a>>) {
     let mut pieces = pieces.peekable();
     while let Some(piece) = pieces.next() {
-        let Piece::Chunk { task, known: Some(mut known), out: Some(out), .. } = piece else { continue };
-        while let Some(Piece::Chunk { known: Some(later), out: None, .. }) = pieces.peek() {
-            with_path(task.walk.path, Merge { known: &mut known, later, width: task.walk.width() });
+        let Piece::Chunks { task, known, out: Some(out), .. } = piece else { continue };
+        let mut all = task.partial();
+        let mut merge = |chunks: &[Partial]| {
+            for later in chunks {
+                with_path(task.walk.path, Merge { known: &mut all, later, width: task.walk.width() });
+            }
+        };
+        merge(&known);
+        while let Some(Piece::Chunks { known, out: None, .. }) = pieces.peek() {
+            merge(known);
             pieces.next();
         }
-        task.write(&known, out);
+        task.write(&task, &all, out);
     }
 }
 
@@ -163,10 +179,12 @@ impl<'a> Walk<'a> {
         let HeadShape { n_head, n_kv_head, head_dim } = self.shape;
         let (n_queries, n_tokens) = (self.queries.len, self.chunks.n_tokens());
         if n_queries == 1 && n_threads > 1 && probe.is_none() && self.chunks.len() >= BY_CHUNKS_FROM {
-            let mut out = Some(out);
-            pieces.extend((0..self.chunks.len()).map(|chunk| {
+            let (mut out, n_chunks) = (Some(out), self.chunks.len());
+            let chunks_each = (n_chunks / (n_threads * PIECES)).max(1);
+            pieces.extend((0..n_chunks).step_by(chunks_each).map(|first| {
                 let task = Task { walk: self, queries: 0..1, kv_heads: 0..n_kv_head };
-                Piece::Chunk { task, chunk, known: None, out: out.take() }
+                let chunks = first..(first + chunks_each).min(n_chunks);
+                Piece::Chunks { task, chunks, known: vec![], out: out.take() }
             }));
             return;
         }
@@ -220,26 +238,28 @@ struct Scratch {
     scores: Vec<f32>,
     /// `[reader]`
     visible: Vec<usize>,
+    /// Of the chunk.
     runs: Vec<Run>,
+    /// Of the chunk that comes after it.
+    next_runs: Vec<Run>,
     /// `[token][width]`
     decoded: Vec<f32>,
 }
 
 impl Scratch {
-    fn scale_queries(&mut self, task: &Task<'_>) {
+    fn new(task: &Task<'_>) -> Self {
         let (walk, head_dim) = (task.walk, task.walk.shape.head_dim);
         #[expect(clippy::cast_precision_loss, reason = "head_dim is small")]
         let scale = 1.0 / (head_dim as f32).sqrt();
-        self.queries.clear();
-        self.queries.resize(task.n_rows() * walk.width(), 0.0);
-        self.scores.resize(task.n_rows() * CHUNK, 0.0);
-        for (row, scaled) in self.queries.chunks_exact_mut(walk.width()).enumerate() {
+        let mut queries = vec![0.0; task.n_rows() * walk.width()];
+        for (row, scaled) in queries.chunks_exact_mut(walk.width()).enumerate() {
             let (query, head) = task.query_and_head(row);
             let query = &walk.queries.data[query * walk.queries.token_stride + head * head_dim..][..head_dim];
             for (scaled, x) in scaled.iter_mut().zip(query) {
                 *scaled = x * scale;
             }
         }
+        Self { queries, scores: vec![0.0; task.n_rows() * CHUNK], ..Self::default() }
     }
 }
 
@@ -269,23 +289,23 @@ impl Task<'_> {
     /// All chunks. With many queries one key and value head after the other, so that what belongs to it stays in the first-level cache.
     fn whole(&self, out: &mut [f32], mut probe: Option<&mut [f32]>) {
         let heads_each = if self.queries.len() == 1 { self.kv_heads.len() } else { 1 };
-        let mut scratch = Scratch::default();
         for first in self.kv_heads.clone().step_by(heads_each) {
             let part = Task { walk: self.walk, queries: self.queries.clone(), kv_heads: first..first + heads_each };
-            scratch.scale_queries(&part);
+            let mut scratch = Scratch::new(&part);
+            let n_chunks = self.walk.visible(self.queries.end - 1).div_ceil(CHUNK);
             let (mut known, mut later) = (part.partial(), part.partial());
-            for chunk in 0..self.walk.visible(self.queries.end - 1).div_ceil(CHUNK) {
+            for chunk in 0..n_chunks {
                 let probe = probe.as_deref_mut().map(|probe| (probe, self));
                 if chunk == 0 {
-                    part.chunk(chunk, &mut scratch, &mut known, probe);
+                    part.chunk(chunk, n_chunks, &mut scratch, &mut known, probe);
                 } else {
                     later.clear();
-                    part.chunk(chunk, &mut scratch, &mut later, probe);
+                    part.chunk(chunk, n_chunks, &mut scratch, &mut later, probe);
                     let merge = Merge { known: &mut known, later: &later, width: self.walk.width() };
                     with_path(self.walk.path, merge);
                 }
             }
-            self.write_part(&part, &known, out);
+            self.write(&part, &known, out);
             if let Some(probe) = probe.as_deref_mut() {
                 for row in 0..part.n_rows() {
                     let (query, head) = part.query_and_head(row);
@@ -310,13 +330,8 @@ impl Task<'_> {
         &mut probe[self.place(query, head) * n_tokens..][..n_tokens]
     }
 
-    /// The result of all heads.
-    fn write(&self, known: &Partial, out: &mut [f32]) {
-        self.write_part(self, known, out);
-    }
-
     /// The result of a part of the heads.
-    fn write_part(&self, part: &Task<'_>, known: &Partial, out: &mut [f32]) {
+    fn write(&self, part: &Task<'_>, known: &Partial, out: &mut [f32]) {
         let head_dim = self.walk.shape.head_dim;
         for (row, sums) in known.sums.chunks_exact(self.walk.width()).enumerate() {
             let (query, head) = part.query_and_head(row);
@@ -327,16 +342,18 @@ impl Task<'_> {
         }
     }
 
-    /// One chunk: `partial`, which is empty, learns of it. The probe is that of a task that this one is part of, and gets scores.
+    /// One chunk, after which those up to `end` are read: `partial`, which is empty, learns of it. The probe is that of a task that this
+    /// one is part of, and gets scores.
     fn chunk(
         &self,
         chunk: usize,
+        end: usize,
         scratch: &mut Scratch,
         partial: &mut Partial,
         probe: Option<(&mut [f32], &Task<'_>)>,
     ) {
         let (walk, first) = (self.walk, chunk * CHUNK);
-        let Scratch { queries, scores, visible, runs, decoded } = scratch;
+        let Scratch { queries, scores, visible, runs, next_runs, decoded } = scratch;
         visible.clear();
         for query in self.queries.clone() {
             let of_query = walk.visible(query).saturating_sub(first).min(CHUNK);
@@ -344,17 +361,22 @@ impl Task<'_> {
         }
         let readers = |position| Readers { visible, position, chunk_len: CHUNK };
         walk.chunks.runs(chunk, visible.last().copied().unwrap_or(0), runs);
+        next_runs.clear();
+        if chunk + 1 < end {
+            walk.chunks.runs(chunk + 1, AHEAD * LANES, next_runs);
+        }
         let keys_of = |run: &Run| RunRows { rows: &walk.tiles[run.tile].keys, first: run.first, len: run.len };
         let values_of = |run: &Run| RunRows { rows: &walk.tiles[run.tile].values, first: run.first, len: run.len };
 
         for (index, run) in runs.iter().enumerate() {
-            let ahead = runs.get(index + 1).map(keys_of).or_else(|| runs.first().map(values_of));
+            let index = index + AHEAD;
+            let ahead = runs.get(index).map(keys_of).or_else(|| runs.get(index - runs.len()).map(values_of));
             let readers = readers(run.position);
             self.read(keys_of(run), decoded, |keys, kv_heads, rows, ahead_wanted| {
                 let queries = &queries[rows.start * walk.width()..rows.end * walk.width()];
                 let scores = &mut scores[rows.start * CHUNK..rows.end * CHUNK];
                 let ahead = ahead.filter(|_| ahead_wanted);
-                keys.rows.codec.with_rows(walk.path, Scores { keys, kv_heads, readers, queries, scores, ahead });
+                keys.rows.codec.with_rows(walk.path, KeyProducts { keys, kv_heads, readers, queries, scores, ahead });
             });
         }
         if let Some((probe, whole)) = probe {
@@ -366,13 +388,17 @@ impl Task<'_> {
         }
         with_path(walk.path, Weigh { scores, chunk_len: CHUNK, visible, partial });
         for (index, run) in runs.iter().enumerate() {
-            let ahead = runs.get(index + 1).map(values_of);
+            let index = index + AHEAD;
+            let ahead = runs.get(index).map(values_of).or_else(|| next_runs.get(index - runs.len()).map(keys_of));
             let readers = readers(run.position);
             self.read(values_of(run), decoded, |values, kv_heads, rows, ahead_wanted| {
                 let weights = &scores[rows.start * CHUNK..rows.end * CHUNK];
                 let sums = &mut partial.sums[rows.start * walk.width()..rows.end * walk.width()];
                 let ahead = ahead.filter(|_| ahead_wanted);
-                values.rows.codec.with_rows(walk.path, WeightedSums { values, kv_heads, readers, weights, sums, ahead });
+                values
+                    .rows
+                    .codec
+                    .with_rows(walk.path, WeightedSums { values, kv_heads, readers, weights, sums, ahead });
             });
         }
     }

@@ -28,7 +28,11 @@ mod packed;
 
 use half::f16;
 
-use super::{runs::Decode, simd::Path, tiles::{RunRows, Rows}};
+use super::{
+    runs::Decode,
+    simd::Path,
+    tiles::{Rows, RunRows},
+};
 
 pub use levels::Levels;
 pub(super) use packed::{Packed, Scales, WithRows};

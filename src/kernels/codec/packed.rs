@@ -282,9 +282,6 @@ impl<const BITS: u8> Packed for Channels<BITS> {
         };
         let ([low_minimum, low_step], [high_minimum, high_step]) =
             (simd.load_f16_pairs(&steps[0]), simd.load_f16_pairs(&steps[1]));
-        [
-            simd.add(low_minimum, simd.mul(low_step, low)),
-            simd.add(high_minimum, simd.mul(high_step, high)),
-        ]
+        [simd.add(low_minimum, simd.mul(low_step, low)), simd.add(high_minimum, simd.mul(high_step, high))]
     }
 }

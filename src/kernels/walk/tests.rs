@@ -1,5 +1,8 @@
 use super::*;
-use crate::kernels::{codec::{Levels, encode_channels}, reference};
+use crate::kernels::{
+    codec::{Levels, encode_channels},
+    reference,
+};
 use proptest::prelude::*;
 
 /// f32 sums of at most 400 tokens and 128 elements up to 2 against f64: an order of magnitude of room.
@@ -156,7 +159,10 @@ impl Stage {
 
     fn tiles(&self, tile_len: usize) -> Vec<Tile<'_>> {
         let (keys, values) = (self.keys.rows(), self.values.rows());
-        (0..self.n).step_by(tile_len).map(|first| Tile { keys, values, first, len: tile_len.min(self.n - first) }).collect()
+        (0..self.n)
+            .step_by(tile_len)
+            .map(|first| Tile { keys, values, first, len: tile_len.min(self.n - first) })
+            .collect()
     }
 
     /// The result of the last `len` queries.
@@ -179,7 +185,8 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     let queries: Vec<f32> = stage.queries.chunks(stage.stride).flat_map(|row| &row[..width]).copied().collect();
     let expected = reference::attention(case.shape, &queries, &stage.keys.decoded(n), &stage.values.decoded(n));
     for path in Path::available() {
-        let (mut out, mut weights) = (vec![f32::NAN; case.new * width], vec![f32::NAN; case.new * case.shape.n_head * n]);
+        let (mut out, mut weights) =
+            (vec![f32::NAN; case.new * width], vec![f32::NAN; case.new * case.shape.n_head * n]);
         let tiles = stage.tiles(case.tile_len);
         let (queries, probe) = (stage.last(case.new), Some(&mut weights[..]));
         walk_with(path, 0, case.shape, &mut [Sequence { queries, tiles: &tiles, out: &mut out, probe }]);
