@@ -87,8 +87,11 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn load_f8(self, x: &[u8; LANES]) -> [f32; LANES] {
-        // The exponent's bias is 7, that of f16 is 15.
-        x.map(|x| f16::from_bits((u16::from(x & 0x80) << 8) | (u16::from(x & 0x7f) << 7)).to_f32() * 256.0)
+        // The exponent's bias is 7, that of f16 is 15; and the largest number is none.
+        x.map(|x| match x & 0x7f {
+            0x7f => f32::NAN,
+            size => f16::from_bits((u16::from(x & 0x80) << 8) | (u16::from(size) << 7)).to_f32() * 256.0,
+        })
     }
 
     #[inline(always)]

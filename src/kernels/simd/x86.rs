@@ -90,7 +90,10 @@ fn f8_as_f16(x: __m128i) -> __m256i {
     unsafe {
         // The sign fills the upper byte, and one of its copies would be the highest bit of the exponent.
         let shifted = _mm256_slli_epi16::<7>(_mm256_cvtepi8_epi16(x));
-        _mm256_and_si256(shifted, _mm256_set1_epi16(0xbfff_u16.cast_signed()))
+        let bits = _mm256_and_si256(shifted, _mm256_set1_epi16(0xbfff_u16.cast_signed()));
+        // All ones are a NaN of f16, too.
+        let nan = _mm256_set1_epi16(0x3f80);
+        _mm256_or_si256(bits, _mm256_cmpeq_epi16(_mm256_and_si256(bits, nan), nan))
     }
 }
 

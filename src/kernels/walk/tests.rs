@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernels::{
-    codec::{Levels, encode_channels},
+    codec::{Codec, Levels, RowShape, encode_channels},
     reference,
 };
 use proptest::prelude::*;
