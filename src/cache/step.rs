@@ -9,7 +9,7 @@ use candle_core::{Device, Tensor};
 use crate::kernels::{
     HeadShape,
     hadamard::rotate,
-    walk::{Queries, Tile, walk},
+    walk::{Queries, Sequence, Tile, walk},
 };
 
 use super::{
@@ -182,19 +182,13 @@ impl KvAccess for Step<'_> {
         self.copy_shared(layer);
         let mut out = vec![0.0_f32; n_new * n_head * head_dim];
         if let Some(probe) = probe.as_deref_mut() {
-            probe.spans.clear();
+            let weights = |span: &Span| vec![0.0; n_head * span.new * (span.past + span.new)]; // [H, T, past + T]
+            probe.spans = self.reservation.spans.iter().map(weights).collect();
         }
-        let (mut first, mut rest) = (0, out.as_mut_slice());
-        for index in 0..self.reservation.spans.len() {
-            let span = self.reservation.spans[index];
-            let (out, tail) = rest.split_at_mut(span.new * n_head * head_dim);
-            rest = tail;
-            let (queries, keys, values) = (queries.from(first), keys.from(first), values.from(first));
-            first += span.new;
-            let seen = self.attend_span(layer, index, [&queries, &keys, &values], out, probe.is_some())?;
-            if let (Some(probe), Some(seen)) = (probe.as_deref_mut(), seen) {
-                probe.spans.push(seen);
-            }
+        let most = self.parts.iter().map(Vec::len).max().unwrap_or(0);
+        for round in 0..most {
+            self.write_part(layer, round, &keys, &values)?;
+            self.attend_part(layer, round, &queries, &mut out, probe.as_deref_mut())?;
         }
         if rotated {
             // Weighted sums of rotated values are rotated sums.
@@ -205,43 +199,79 @@ impl KvAccess for Step<'_> {
 }
 
 impl Step<'_> {
-    /// Writes and attends one span, part by part: `out` `[T, n_head, head_dim]`. With a probe returns the weights, `[n_head, T, past + T]`.
-    fn attend_span(
+    /// Writes the `round`th part of each span that has so many, and quantizes what is due before.
+    fn write_part(&mut self, layer: usize, round: usize, keys: &HeadRows, values: &HeadRows) -> Result<(), CacheError> {
+        let mut first = 0;
+        for index in 0..self.parts.len() {
+            let (span, part) = (self.reservation.spans[index], self.parts[index].get(round).copied());
+            if let Some(part) = part {
+                let before = round.checked_sub(1).map_or(span.past, |before| self.parts[index][before].start);
+                self.store.seal(span.seq, layer, before, part.start);
+                self.write(layer, span, part, &keys.from(first), &values.from(first))?;
+            }
+            first += span.new;
+        }
+        Ok(())
+    }
+
+    /// What the queries of these parts see, in one walk: `out` is `[T, n_head, head_dim]` of all spans. The probe holds room for its weights.
+    fn attend_part(
         &mut self,
         layer: usize,
-        index: usize,
-        [queries, keys, values]: [&HeadRows; 3],
+        round: usize,
+        queries: &HeadRows,
         out: &mut [f32],
-        probed: bool,
-    ) -> Result<Option<Vec<f32>>, CacheError> {
-        let (span, heads) = (self.reservation.spans[index], self.store.shape.heads);
-        let (n_tokens, scored) = (span.past + span.new, !self.scores[index].is_empty());
-        let mut seen = probed.then(|| vec![0.0; heads.n_head * span.new * n_tokens]);
-        let (mut sealed_for, width) = (span.past, heads.n_head * heads.head_dim);
-        for part in self.parts[index].clone() {
-            self.store.seal(span.seq, layer, sealed_for, part.start);
-            sealed_for = part.start;
-            self.write(layer, span, part, keys, values)?;
-            let tiles = self.store.tiles(span, layer, part)?;
-            let first = part.start - span.past;
-            let queries = queries.from(first);
-            let queries = Queries { data: &queries.rows, token_stride: queries.token_stride, len: part.len() };
-            let out = &mut out[first * width..][..part.len() * width];
-            if !probed && !scored {
-                walk(heads, queries, &tiles, out, None);
-                continue;
-            }
-            let positions: Vec<usize> = self.store.positions(span, part.end)?;
-            let mut weights = vec![0.0; part.len() * heads.n_head * positions.len()]; // [T, H, live]
-            walk(heads, queries, &tiles, out, Some(&mut weights));
-            for (row, weights) in weights.chunks_exact(positions.len()).enumerate() {
-                let (query, head) = (first + row / heads.n_head, row % heads.n_head);
-                if scored {
+        mut probe: Option<&mut Probe>,
+    ) -> Result<(), CacheError> {
+        let HeadShape { n_head, head_dim, .. } = self.store.shape.heads;
+        let mut asking = vec![];
+        let (mut first, mut rest) = (0, out);
+        for (index, span) in self.reservation.spans.iter().enumerate() {
+            let (of_span, tail) = rest.split_at_mut(span.new * n_head * head_dim);
+            (rest, first) = (tail, first + span.new);
+            let Some(part) = self.parts[index].get(round).copied() else { continue };
+            let is_scored = !self.scores[index].is_empty();
+            // Only where weights are asked for.
+            let positions = if probe.is_some() || is_scored { self.store.positions(*span, part.end)? } else { vec![] };
+            let weights = vec![0.0; part.len() * n_head * positions.len()]; // [T, H, live]
+            let before = part.start - span.past;
+            let token = first - span.new + before;
+            let out = &mut of_span[before * n_head * head_dim..][..part.len() * n_head * head_dim];
+            asking.push(Asking {
+                index,
+                part,
+                token,
+                tiles: self.store.tiles(*span, layer, part)?,
+                positions,
+                weights,
+                out,
+            });
+        }
+        let mut sequences: Vec<Sequence<'_>> = asking
+            .iter_mut()
+            .map(|Asking { part, token, tiles, weights, out, .. }| Sequence {
+                queries: Queries {
+                    data: queries.rows.get(*token * queries.token_stride..).unwrap_or_default(),
+                    token_stride: queries.token_stride,
+                    len: part.len(),
+                },
+                tiles,
+                out,
+                probe: (!weights.is_empty()).then_some(weights),
+            })
+            .collect();
+        walk(self.store.shape.heads, &mut sequences);
+        for Asking { index, part, positions, weights, .. } in asking {
+            let (span, scores) = (self.reservation.spans[index], &mut self.scores[index]);
+            let (n_tokens, before) = (span.past + span.new, part.start - span.past);
+            for (row, weights) in weights.chunks_exact(positions.len().max(1)).enumerate() {
+                let (query, head) = (before + row / n_head, row % n_head);
+                if !scores.is_empty() {
                     for (position, weight) in positions.iter().zip(weights) {
-                        self.scores[index][*position] += f64::from(*weight);
+                        scores[*position] += f64::from(*weight);
                     }
                 }
-                if let Some(seen) = &mut seen {
+                if let Some(seen) = probe.as_deref_mut().and_then(|probe| probe.spans.get_mut(index)) {
                     let seen = &mut seen[(head * span.new + query) * n_tokens..][..n_tokens];
                     for (position, weight) in positions.iter().zip(weights) {
                         seen[*position] = *weight;
@@ -249,8 +279,23 @@ impl Step<'_> {
                 }
             }
         }
-        Ok(seen)
+        Ok(())
     }
+}
+
+/// A part of a span, and what its queries read and write.
+struct Asking<'a> {
+    /// Of the span.
+    index: usize,
+    part: Positions,
+    /// The first of the part among the tokens of all spans.
+    token: usize,
+    tiles: Vec<Tile<'a>>,
+    /// Of the tokens in the tiles.
+    positions: Vec<usize>,
+    /// `[T, n_head, live]`, or nothing.
+    weights: Vec<f32>,
+    out: &'a mut [f32],
 }
 
 impl Drop for Step<'_> {
@@ -323,7 +368,7 @@ pub(super) fn attend_whole(
     let queries = Queries { data: rows.data()?, token_stride: rows.token_stride(), len: n_tokens };
     let mut out = vec![0.0_f32; n_tokens * n_head * head_dim];
     let mut weights = probe.is_some().then(|| vec![0.0; n_tokens * n_head * n_tokens]); // [T, H, T]
-    walk(heads, queries, &[tile], &mut out, weights.as_deref_mut());
+    walk(heads, &mut [Sequence { queries, tiles: &[tile], out: &mut out, probe: weights.as_deref_mut() }]);
     if let (Some(probe), Some(weights)) = (probe, weights) {
         // [T, H, T] -> [H, T, T], a copy: pictures are drawn per head.
         let by_head = |head| weights.chunks_exact(n_tokens).skip(head).step_by(n_head).flatten().copied();

@@ -1,15 +1,11 @@
-//! Stored rows as the walk reads them: tiles, and runs of a few tokens of a tile, one head of them.
+//! Stored rows as the walk reads them: tiles, and runs of at most sixteen tokens of a tile.
 
-#![expect(clippy::inline_always, reason = "inlined into a function for AVX2, or compiled without it")]
+#![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
 
 use super::{
-    codec::{Codec, Levels, RowShape},
-    rows::InPlace,
-    simd8::{self as simd, LANES, Simd},
+    codec::{Codec, GROUP, Levels, Packed, RowShape, Scales},
+    simd::{LANES, Simd},
 };
-
-/// Vectors of a weighted sum of values that are kept in registers, of the sixteen that AVX2 has.
-pub(super) const REGISTERS: usize = 8;
 
 /// Rows of several tokens in one format: `codes[token * token_stride + kv_head * head_bytes..]`, and the scales of the format.
 #[derive(Clone, Copy, Debug)]
@@ -60,91 +56,149 @@ pub struct Tile<'a> {
     pub len: usize,
 }
 
-/// A few tokens of a tile, one head of them, readable in place.
-#[derive(Clone, Copy)]
-pub(super) struct Run<'a> {
-    /// From the row of the first token on, one every `stride` bytes.
-    pub codes: &'a [u8],
-    pub stride: usize,
-    /// From the scale of the first row on, one every `scale_stride`; empty where rows have none.
-    pub scales: &'a [f32],
-    pub scale_stride: usize,
+/// Some neighbouring tokens of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub tile: usize,
+    /// Of the tile's rows.
+    pub first: usize,
+    /// At most [`LANES`].
     pub len: usize,
-    /// From this run's rows to those of the next, if they are to be asked for while these are read.
-    pub bytes_ahead: Option<usize>,
+    /// Of its first token, in the chunk.
+    pub position: usize,
 }
 
-impl<'a> Run<'a> {
-    /// The row of one token of the run.
-    #[inline(always)]
-    fn row<F: InPlace>(&self, token: usize, head_dim: usize) -> &'a [u8] {
-        &self.codes[token * self.stride..][..head_dim * F::BYTES]
+/// The tokens of `tiles` cut at every `chunk_len`th, and those of a chunk into runs.
+pub(super) struct Chunks<'a> {
+    tiles: &'a [Tile<'a>],
+    chunk_len: usize,
+    /// Where each chunk begins: a tile, and a token of it.
+    starts: Vec<(usize, usize)>,
+    n_tokens: usize,
+}
+
+impl<'a> Chunks<'a> {
+    pub fn new(tiles: &'a [Tile<'a>], chunk_len: usize) -> Self {
+        let (mut starts, mut n_tokens) = (vec![], 0_usize);
+        for (index, tile) in tiles.iter().enumerate() {
+            // The first token of this tile that begins a chunk, and every one after it.
+            let first = n_tokens.next_multiple_of(chunk_len) - n_tokens;
+            starts.extend((first..tile.len).step_by(chunk_len).map(|token| (index, token)));
+            n_tokens += tile.len;
+        }
+        Self { tiles, chunk_len, starts, n_tokens }
     }
 
-    #[inline(always)]
-    pub fn scale<F: InPlace>(&self, token: usize) -> f32 {
-        if F::SCALED { self.scales[token * self.scale_stride] } else { 1.0 }
+    pub fn len(&self) -> usize {
+        self.starts.len()
     }
 
-    /// `scores[token] = query * row`, not yet scaled: eight tokens at a time, whose vectors of partial sums are
-    /// added up together.
-    #[inline(always)]
-    pub fn dots<F: InPlace, S: Simd>(&self, simd: S, query: &[[f32; LANES]], scores: &mut [f32]) {
-        let head_dim = query.len() * LANES;
-        let (eights, rest) = scores.as_chunks_mut();
-        let n_eights = eights.len();
-        for (i, scores) in eights.iter_mut().enumerate() {
-            let rows: [&[u8]; LANES] = std::array::from_fn(|token| self.row::<F>(i * LANES + token, head_dim));
-            if let Some(bytes) = self.bytes_ahead {
-                for row in rows {
-                    simd.prefetch(row, bytes);
-                }
-            }
-            let mut sums = [simd.splat(0.0); LANES];
-            for (chunk, query) in query.iter().enumerate() {
-                let query = simd.load(*query);
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    *sum = simd.mul_add(query, F::eight(simd, row, chunk), *sum);
-                }
-            }
-            *scores = simd.sums(sums);
-        }
-        for (i, score) in rest.iter_mut().enumerate() {
-            let row = self.row::<F>(n_eights * LANES + i, head_dim);
-            let mut sums = simd.splat(0.0);
-            for (chunk, query) in query.iter().enumerate() {
-                sums = simd.mul_add(simd.load(*query), F::eight(simd, row, chunk), sums);
-            }
-            *score = simd::sum(simd.store(sums));
-        }
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
     }
 
-    /// `out += weights[token] * row`, for the elements from chunk `first` on that `out` has; at most [`REGISTERS`].
+    /// The runs of a chunk's first `n_tokens`. None crosses a group of tokens that share scales.
+    pub fn runs(&self, chunk: usize, n_tokens: usize, runs: &mut Vec<Run>) {
+        runs.clear();
+        let (mut tile, mut token) = self.starts[chunk];
+        let n_tokens = n_tokens.min(self.chunk_len);
+        let mut position = 0;
+        while position < n_tokens && tile < self.tiles.len() {
+            let Tile { keys, values, first, len } = self.tiles[tile];
+            let first = first + token;
+            let mut run_len = (len - token).min(n_tokens - position).min(LANES);
+            if [keys.codec, values.codec].iter().any(|codec| matches!(codec, Codec::Channels { .. })) {
+                run_len = run_len.min(GROUP - first % GROUP);
+            }
+            if run_len > 0 {
+                runs.push(Run { tile, first, len: run_len, position });
+            }
+            (position, token) = (position + run_len, token + run_len);
+            if token == len {
+                (tile, token) = (tile + 1, 0);
+            }
+        }
+    }
+}
+
+/// The rows of a run, all heads of them.
+#[derive(Clone, Copy)]
+pub(super) struct RunRows<'a> {
+    pub rows: &'a Rows<'a>,
+    pub first: usize,
+    pub len: usize,
+}
+
+/// One head of the rows of a run, as plain memory.
+#[derive(Clone, Copy)]
+pub(super) struct HeadRows<'a> {
+    /// From the first row on, one every `stride` bytes.
+    codes: &'a [u8],
+    stride: usize,
+    scales: &'a [u8],
+    scale_stride: usize,
+    n_groups: usize,
+}
+
+impl<'a> RunRows<'a> {
     #[inline(always)]
-    pub fn add_scaled<F: InPlace, S: Simd>(
-        &self,
-        simd: S,
-        weights: &[f32],
-        head_dim: usize,
-        first: usize,
-        out: &mut [[f32; LANES]],
-    ) {
-        let mut sums = [simd.splat(0.0); REGISTERS];
-        for (sum, out) in sums.iter_mut().zip(&*out) {
-            *sum = simd.load(*out);
-        }
-        for (token, weight) in weights.iter().enumerate() {
-            let row = self.row::<F>(token, head_dim);
-            if let (0, Some(bytes)) = (first, self.bytes_ahead) {
-                simd.prefetch(row, bytes);
+    pub fn head<F: Packed>(&self, kv_head: usize) -> HeadRows<'a> {
+        let RowShape { n_kv_head, head_dim } = self.rows.shape;
+        let (stride, n_groups) = (self.rows.token_stride, head_dim / GROUP);
+        let codes = &self.rows.codes[self.first * stride + kv_head * n_groups * F::CODE_BYTES..];
+        let of_head = F::SCALES.bytes(n_groups);
+        let (row, scale_stride) = match F::SCALES {
+            Scales::None => return HeadRows { codes, stride, scales: &[], scale_stride: 0, n_groups },
+            Scales::Shared(_) => (self.first / GROUP, 0),
+            _ => (self.first, n_kv_head * of_head),
+        };
+        let scales = &self.rows.scales[(row * n_kv_head + kv_head) * of_head..];
+        HeadRows { codes, stride, scales, scale_stride, n_groups }
+    }
+
+    /// Asks for one head of the rows, ahead of their use; with the first of some heads for all scales.
+    #[inline(always)]
+    pub fn prefetch<S: Simd>(&self, simd: S, kv_head: usize, is_first: bool) {
+        const LINE: usize = 64;
+        let Self { rows, first, len } = *self;
+        let bytes = rows.codec.head_bytes(rows.shape.head_dim);
+        // Lines that begin in this head's part: the head before has asked for the others.
+        let start = kv_head * bytes;
+        let from = if is_first { start } else { start.next_multiple_of(LINE) };
+        for token in first..first + len {
+            let row = rows.codes.as_ptr().wrapping_add(token * rows.token_stride);
+            let mut line = from;
+            while line < start + bytes {
+                simd.prefetch(row.wrapping_add(line));
+                line += LINE;
             }
-            let weight = simd.splat(weight * self.scale::<F>(token));
-            for (chunk, sum) in sums.iter_mut().enumerate().take(out.len()) {
-                *sum = simd.mul_add(weight, F::eight(simd, row, first + chunk), *sum);
+        }
+        if is_first && !rows.scales.is_empty() {
+            let bytes = rows.codec.scale_bytes(rows.shape);
+            let (mut line, end) = (first * bytes, (first + len) * bytes);
+            while line < end {
+                simd.prefetch(rows.scales.as_ptr().wrapping_add(line));
+                line += LINE;
             }
         }
-        for (sum, out) in sums.into_iter().zip(out) {
-            *out = simd.store(sum);
+    }
+}
+
+impl<'a> HeadRows<'a> {
+    /// Groups of a row: `N`, unless that is 0.
+    #[inline(always)]
+    pub fn n_groups<const N: usize>(&self) -> usize {
+        if N > 0 { N } else { self.n_groups }
+    }
+
+    /// Codes and scales of a row. With a number of groups that the compiler knows it does not ask again whether each group is there.
+    #[inline(always)]
+    pub fn row<F: Packed, const N: usize>(&self, token: usize) -> (&'a [u8], &'a [u8]) {
+        let n_groups = self.n_groups::<N>();
+        let codes = &self.codes[token * self.stride..][..n_groups * F::CODE_BYTES];
+        match F::SCALES {
+            Scales::None => (codes, &[]),
+            _ => (codes, &self.scales[token * self.scale_stride..][..F::SCALES.bytes(n_groups)]),
         }
     }
 }

@@ -24,12 +24,18 @@ mod int8;
 mod kmeans;
 mod levels;
 mod pack;
+mod packed;
 
 use half::f16;
 
-use super::tiles::Rows;
+use super::{
+    runs::Decode,
+    simd::Path,
+    tiles::{Rows, RunRows},
+};
 
 pub use levels::Levels;
+pub(super) use packed::{Packed, Scales, WithRows};
 
 /// Values that share a scale in formats that group them: channels of a row, or tokens of a channel (ggml's and KIVI's size).
 pub const GROUP: usize = 32;
@@ -130,11 +136,6 @@ impl Codec {
         }
     }
 
-    /// True where a row can be read without decoding it first.
-    pub(super) fn is_in_place(self) -> bool {
-        matches!(self, Self::F32 | Self::Int8)
-    }
-
     /// Stores the rows of one token, `[n_kv_head, head_dim]`. Values are finite; the store refuses others.
     ///
     /// # Panics
@@ -167,6 +168,22 @@ impl Rows<'_> {
     /// # Panics
     /// If a slice is shorter than its shape says, which is a bug of the store.
     pub fn decode(&self, first: usize, len: usize, kv_head: usize, out: &mut [f32]) {
+        let head_dim = self.shape.head_dim;
+        if !self.codec.is_packed(head_dim) {
+            return self.decode_plainly(first, len, kv_head, out);
+        }
+        // Groups of tokens that share scales, or as good as any.
+        let (mut token, end) = (first, first + len);
+        while token < end {
+            let rows = RunRows { rows: self, first: token, len: (GROUP - token % GROUP).min(end - token) };
+            let out = &mut out[(token - first) * head_dim..][..rows.len * head_dim];
+            self.codec.with_rows(Path::current(), Decode { rows, kv_head, out });
+            token += rows.len;
+        }
+    }
+
+    /// [`Self::decode`], value by value.
+    pub(super) fn decode_plainly(&self, first: usize, len: usize, kv_head: usize, out: &mut [f32]) {
         let head_dim = self.shape.head_dim;
         for (token, out) in (first..first + len).zip(out.chunks_exact_mut(head_dim)) {
             let bytes = self.codec.head_bytes(head_dim);

@@ -200,7 +200,7 @@ impl<B: Blocks> Piece<'_, B> {
             }
         }
         for (i, all) in all.into_iter().enumerate() {
-            self.store(self.row, self.panel + i, bytemuck::cast(all.map(|sum| simd.store(sum))));
+            self.store(simd, self.row, self.panel + i, bytemuck::cast(all.map(|sum| simd.store(sum))));
         }
     }
 
@@ -223,7 +223,7 @@ impl<B: Blocks> Piece<'_, B> {
             }
         }
         for (row, all) in all.into_iter().enumerate().take(self.n_rows) {
-            self.store(self.row + row, self.panel, bytemuck::cast(all));
+            self.store(simd, self.row + row, self.panel, bytemuck::cast(all));
         }
     }
 
@@ -247,7 +247,7 @@ impl<B: Blocks> Piece<'_, B> {
 
     /// One row's results of a panel.
     #[inline(always)]
-    fn store(&self, row: usize, panel: usize, mut results: [f32; PANEL]) {
+    fn store<S: Simd>(&self, simd: S, row: usize, panel: usize, mut results: [f32; PANEL]) {
         let Product { matrix, epilogue, out, .. } = self.product;
         let first = panel * PANEL;
         let n = PANEL.min(matrix.n_out - first);
@@ -258,8 +258,8 @@ impl<B: Blocks> Piece<'_, B> {
             results.iter_mut().zip(&bias[first..first + n]).for_each(|(result, bias)| *result += bias);
         }
         if epilogue.gelu {
-            for result in &mut results {
-                *result = gelu(*result);
+            for results in results.as_chunks_mut::<LANES>().0 {
+                gelu(simd, results);
             }
         }
         if let Some(residual) = epilogue.residual {

@@ -35,21 +35,37 @@ pub trait Simd: Copy + Send + Sync {
     fn store(self, x: Self::F32) -> [f32; LANES];
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The larger of each pair of lanes; `b` where one of them is no number.
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`; fused (rounded once) where the processor can.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// `2^n`, for whole numbers from -126 to 127.
+    fn power_of_two(self, n: Self::F32) -> Self::F32;
     /// The sum of the lanes of each vector, in this order: added as [`sum`] adds them.
     fn sums(self, x: [Self::F32; LANES]) -> Self::F32;
 
     /// Codes that are signed bytes.
-    fn load_i8(self, x: [u8; LANES]) -> Self::F32;
+    fn load_i8(self, x: &[u8; LANES]) -> Self::F32;
     /// Codes that are unsigned bytes.
-    fn load_u8(self, x: [u8; LANES]) -> Self::F32;
+    fn load_u8(self, x: &[u8; LANES]) -> Self::F32;
     /// IEEE half precision, as its bits.
     fn load_f16(self, x: &[u16; LANES]) -> Self::F32;
     /// The upper halves of f32.
     fn load_bf16(self, x: &[u16; LANES]) -> Self::F32;
+    /// e4m3, as its bits.
+    fn load_f8(self, x: &[u8; LANES]) -> Self::F32;
+    /// One number of half precision, as its bits, in all lanes.
+    fn splat_f16(self, x: u16) -> Self::F32;
+    /// Pairs of numbers of half precision: the first ones, and the second ones.
+    fn load_f16_pairs(self, x: &[[u16; 2]; LANES]) -> [Self::F32; 2];
 
     fn splat_i32(self, x: i32) -> Self::I32;
+    /// Bytes as numbers from 0 to 255.
+    fn load_bytes(self, x: &[u8; LANES]) -> Self::I32;
+    /// Each lane shifted right by so many bits, zeros from the left.
+    fn shift_right(self, x: Self::I32, bits: Self::I32) -> Self::I32;
+    /// The lane of `table` that the lowest four bits of each index name.
+    fn lookup(self, table: Self::F32, index: Self::I32) -> Self::F32;
     /// For each lane four products, unsigned times signed bytes, added to `sum`: lane `i` has the bytes `4 i ..` of `a`, and the four of
     /// `b`, which are the same for all lanes.
     fn dot(self, sum: Self::I32, a: &[u8; 4 * LANES], b: [u8; 4]) -> Self::I32;
@@ -135,6 +151,13 @@ impl Path {
         chosen.as_ref().copied().map_err(String::as_str)
     }
 
+    /// [`Self::chosen`], or the best where that is an error.
+    #[must_use]
+    #[inline]
+    pub fn current() -> Self {
+        Self::chosen().unwrap_or_else(|_| Self::best())
+    }
+
     fn best() -> Self {
         Self::available().last().unwrap_or(Self::Portable)
     }
@@ -149,7 +172,7 @@ impl fmt::Display for Path {
 /// Runs `op` on the path of this process.
 #[inline]
 pub fn with<W: WithSimd>(op: W) -> W::Out {
-    with_path(Path::chosen().unwrap_or_else(|_| Path::best()), op)
+    with_path(Path::current(), op)
 }
 
 /// Runs `op` on `path`, or on the portable one where the processor has not got that.
@@ -203,6 +226,10 @@ mod tests {
             let (a, b) = (load(&self.a[0]), load(self.b));
             let bits = |x: S::F32| simd.store(x).map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() });
             let dot = simd.dot(simd.splat_i32(self.start), self.bytes, self.four);
+            let bytes = simd.load_bytes(&self.codes);
+            let shifted = simd.shift_right(bytes, simd.load_bytes(&self.codes.map(|code| code % 32)));
+            let whole = simd.load_i8(&self.codes.map(|code| code % 253).map(|code| code.wrapping_sub(126)));
+            let pairs = simd.load_f16_pairs(bytemuck::cast_ref(self.bytes));
             Bits {
                 fused: bits(simd.mul_add(a, b, load(&self.a[1]))),
                 exact: vec![
@@ -210,37 +237,49 @@ mod tests {
                     bits(simd.add(a, b)),
                     bits(simd.mul(a, b)),
                     bits(simd.sums(self.a.map(|a| simd.load(&a)))),
-                    bits(simd.load_i8(self.codes)),
-                    bits(simd.load_u8(self.codes)),
+                    bits(simd.load_i8(&self.codes)),
+                    bits(simd.load_u8(&self.codes)),
                     bits(simd.load_f16(&self.halves)),
                     bits(simd.load_bf16(&self.halves)),
                     bits(simd.to_f32(dot)),
+                    bits(simd.load_f8(&self.codes)),
+                    bits(simd.power_of_two(whole)),
+                    bits(simd.max(a, b)),
+                    bits(simd.splat_f16(self.halves[0])),
+                    bits(pairs[0]),
+                    bits(pairs[1]),
+                    bits(simd.to_f32(bytes)),
+                    bits(simd.to_f32(shifted)),
+                    bits(simd.lookup(a, bytes)),
                 ],
             }
         }
     }
 
     proptest! {
-        /// All paths compute the same, but for the roundings of a multiply-add.
-        #[test]
-        fn paths_agree(
-            a: [[f32; LANES]; LANES], b: [f32; LANES], codes: [u8; LANES], halves: [u16; LANES],
-            bytes in prop::array::uniform32(any::<[u8; 2]>()), four: [u8; 4], start in -1_000_000..1_000_000,
-        ) {
-            let bytes: &[u8; 64] = bytemuck::cast_ref(&bytes);
-            let on = |path| with_path(path, Everything { a: &a, b: &b, codes, halves, bytes, four, start });
-            let plain = on(Path::Portable);
-            let once: [f32; LANES] = std::array::from_fn(|i| a[0][i].mul_add(b[i], a[1][i]));
-            let bits = |x: f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
-            prop_assert_eq!(plain.exact[3], a.map(|a| bits(sum(a))));
-            prop_assert_eq!(plain.exact[6], halves.map(|x| bits(half::f16::from_bits(x).to_f32())));
-            for path in Path::available().filter(|path| *path != Path::Portable) {
-                let given = on(path);
-                prop_assert_eq!(&given.exact, &plain.exact, "{}", path);
-                prop_assert_eq!(given.fused, once.map(bits), "{}", path);
+            /// All paths compute the same, but for the roundings of a multiply-add.
+            #[test]
+            fn paths_agree(
+                a: [[f32; LANES]; LANES], b: [f32; LANES], codes: [u8; LANES], halves: [u16; LANES],
+                bytes in prop::array::uniform32(any::<[u8; 2]>()), four: [u8; 4], start in -1_000_000..1_000_000,
+            ) {
+                let bytes: &[u8; 64] = bytemuck::cast_ref(&bytes);
+                let on = |path| with_path(path, Everything { a: &a, b: &b, codes, halves, bytes, four, start });
+                let plain = on(Path::Portable);
+                let once: [f32; LANES] = std::array::from_fn(|i| a[0][i].mul_add(b[i], a[1][i]));
+                let bits = |x: f32| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() };
+                prop_assert_eq!(plain.exact[3], a.map(|a| bits(sum(a))));
+                prop_assert_eq!(plain.exact[6], halves.map(|x| bits(half::f16::from_bits(x).to_f32())));
+    let e4m3 = |x: u8| float8::F8E4M3::from_bits(x).to_f32();
+                prop_assert_eq!(plain.exact[9], codes.map(|x| bits(e4m3(x))));
+                prop_assert_eq!(plain.exact[10], codes.map(|x| bits(2.0_f32.powi(i32::from(x % 253) - 126))));
+                for path in Path::available().filter(|path| *path != Path::Portable) {
+                    let given = on(path);
+                    prop_assert_eq!(&given.exact, &plain.exact, "{}", path);
+                    prop_assert_eq!(given.fused, once.map(bits), "{}", path);
+                }
             }
         }
-    }
 
     #[test]
     fn the_best_path_is_the_last_available_one() {
