@@ -21,6 +21,9 @@ pub(super) const GROUP: usize = 64;
 /// Inputs that the dot product takes at once.
 const FOUR: usize = 4;
 
+/// Times that in a group.
+const FOURS: usize = GROUP / FOUR;
+
 /// Where a weight of a panel is: `[in / 4][32][4]`.
 pub(super) fn at(input: usize, place: usize) -> usize {
     (input / FOUR * PANEL + place) * FOUR + input % FOUR
@@ -132,23 +135,21 @@ pub(super) fn block<S: Simd, const R: usize, const P: usize>(
 ) -> Sums<S, R, P> {
     const GROUPS: usize = BLOCK / GROUP;
     let mut sums = [[[simd.splat(0.0); VECTORS]; P]; R];
-    let width = inputs.n_groups * GROUP;
-    let codes: &[u8] = bytemuck::cast_slice(&inputs.codes);
-    for group in index * GROUPS..inputs.n_groups.min((index + 1) * GROUPS) {
-        let within = (group - index * GROUPS) * (GROUP / FOUR);
-        let panels = panels.map(|panel| &panel[within..][..GROUP / FOUR]);
-        let rows: [&[[u8; FOUR]]; R] =
-            std::array::from_fn(|row| codes[(first + row) * width + group * GROUP..][..GROUP].as_chunks().0);
-        let group: [[f32; 2]; R] = std::array::from_fn(|row| {
-            let at = ((first + row) * inputs.n_groups + group) * 2;
-            [inputs.groups[at], inputs.groups[at + 1]]
-        });
-        let mut products: [[[S::I32; VECTORS]; P]; R] = group.map(|[_, start]| {
+    let (codes, _) = bytemuck::cast_slice::<f32, [u8; FOUR]>(&inputs.codes).as_chunks::<FOURS>();
+    let (scales, _) = inputs.groups.as_chunks::<2>();
+    let panels = panels.map(|panel| panel.as_chunks::<FOURS>().0);
+    for (within, group) in (index * GROUPS..inputs.n_groups.min((index + 1) * GROUPS)).enumerate() {
+        // Of a length that the compiler knows, so that no index needs a check and sums stay in registers.
+        let panels = panels.map(|panel| &panel[within]);
+        let rows: [&[[u8; FOUR]; FOURS]; R] =
+            std::array::from_fn(|row| &codes[(first + row) * inputs.n_groups + group]);
+        let scales: [[f32; 2]; R] = std::array::from_fn(|row| scales[(first + row) * inputs.n_groups + group]);
+        let mut products: [[[S::I32; VECTORS]; P]; R] = scales.map(|[_, start]| {
             #[expect(clippy::cast_possible_truncation, reason = "a whole number below 2^24")]
             let start = simd.splat_i32(start as i32);
             [[start; VECTORS]; P]
         });
-        for four in 0..GROUP / FOUR {
+        for four in 0..FOURS {
             for (products, row) in products.iter_mut().zip(rows) {
                 for (products, panel) in products.iter_mut().zip(panels) {
                     for (product, weights) in products.iter_mut().zip(&panel[four]) {
@@ -157,7 +158,7 @@ pub(super) fn block<S: Simd, const R: usize, const P: usize>(
                 }
             }
         }
-        for ((sums, products), [scale, _]) in sums.iter_mut().zip(products).zip(group) {
+        for ((sums, products), [scale, _]) in sums.iter_mut().zip(products).zip(scales) {
             let scale = simd.splat(scale);
             for (sums, products) in sums.iter_mut().zip(products) {
                 for (sum, product) in sums.iter_mut().zip(products) {
