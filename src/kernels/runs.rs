@@ -71,9 +71,9 @@ impl KeyProducts<'_> {
         let Self { keys, kv_heads, readers: Readers { visible, position, chunk_len }, .. } = self;
         let head_dim = keys.rows.shape.head_dim;
         let mut readers = self.queries.chunks_exact(head_dim).zip(self.scores.chunks_exact_mut(chunk_len));
-        for (index, kv_head) in kv_heads.enumerate() {
+        for (index, kv_head) in kv_heads.clone().enumerate() {
             if let Some(ahead) = self.ahead {
-                ahead.prefetch(simd, kv_head, index == 0);
+                ahead.prefetch(simd, &kv_heads, index);
             }
             let rows = keys.head::<F>(kv_head);
             for (visible, (query, scores)) in visible.iter().zip(&mut readers) {
@@ -150,9 +150,9 @@ impl WeightedSums<'_> {
         let Self { values, kv_heads, readers: Readers { visible, position, chunk_len }, .. } = self;
         let head_dim = values.rows.shape.head_dim;
         let mut readers = self.sums.chunks_exact_mut(head_dim).zip(self.weights.chunks_exact(chunk_len));
-        for (index, kv_head) in kv_heads.enumerate() {
+        for (index, kv_head) in kv_heads.clone().enumerate() {
             if let Some(ahead) = self.ahead {
-                ahead.prefetch(simd, kv_head, index == 0);
+                ahead.prefetch(simd, &kv_heads, index);
             }
             let rows = values.head::<F>(kv_head);
             for (visible, (sums, weights)) in visible.iter().zip(&mut readers) {

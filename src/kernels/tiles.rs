@@ -2,6 +2,8 @@
 
 #![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
 
+use std::ops::Range;
+
 use super::{
     codec::{Codec, GROUP, Levels, Packed, RowShape, Scales},
     simd::{LANES, Simd},
@@ -156,31 +158,31 @@ impl<'a> RunRows<'a> {
         HeadRows { codes, stride, scales, scale_stride, n_groups }
     }
 
-    /// Asks for one head of the rows, ahead of their use; with the first of some heads for all scales.
+    /// Asks for the `index`th part of `heads`, of as many as there are heads, ahead of its use: in the order of addresses, which is what memory
+    /// likes best. All scales come with the first part.
     #[inline(always)]
-    pub fn prefetch<S: Simd>(&self, simd: S, kv_head: usize, is_first: bool) {
-        const LINE: usize = 64;
+    pub fn prefetch<S: Simd>(&self, simd: S, heads: &Range<usize>, index: usize) {
         let Self { rows, first, len } = *self;
-        let bytes = rows.codec.head_bytes(rows.shape.head_dim);
-        // Lines that begin in this head's part: the head before has asked for the others.
-        let start = kv_head * bytes;
-        let from = if is_first { start } else { start.next_multiple_of(LINE) };
-        for token in first..first + len {
-            let row = rows.codes.as_ptr().wrapping_add(token * rows.token_stride);
-            let mut line = from;
-            while line < start + bytes {
-                simd.prefetch(row.wrapping_add(line));
-                line += LINE;
-            }
+        let (part, bytes) = (|index| first + len * index / heads.len(), rows.codec.head_bytes(rows.shape.head_dim));
+        for token in part(index)..part(index + 1) {
+            let row = token * rows.token_stride;
+            prefetch_lines(simd, rows.codes, row + heads.start * bytes..row + heads.end * bytes);
         }
-        if is_first && !rows.scales.is_empty() {
+        if index == 0 {
             let bytes = rows.codec.scale_bytes(rows.shape);
-            let (mut line, end) = (first * bytes, (first + len) * bytes);
-            while line < end {
-                simd.prefetch(rows.scales.as_ptr().wrapping_add(line));
-                line += LINE;
-            }
+            prefetch_lines(simd, rows.scales, first * bytes..(first + len) * bytes);
         }
+    }
+}
+
+/// Asks for a part of some bytes.
+#[inline(always)]
+fn prefetch_lines<S: Simd>(simd: S, bytes: &[u8], part: Range<usize>) {
+    const LINE: usize = 64;
+    let mut line = part.start / LINE * LINE;
+    while line < part.end {
+        simd.prefetch(bytes.as_ptr().wrapping_add(line));
+        line += LINE;
     }
 }
 

@@ -24,7 +24,7 @@ use task::{Scratch, Task};
 
 pub use super::tiles::{Rows, Tile};
 
-/// Tokens of a chunk. Fewer are more merging, more are fewer pieces for threads.
+/// Tokens of a chunk, a multiple of the lanes. Fewer are more merging, more are fewer pieces for threads.
 const CHUNK: usize = 128;
 
 /// Queries of a prompt that share a piece: enough to make the decoding of a row cheap.
@@ -36,8 +36,8 @@ const BY_CHUNKS_FROM: usize = 8;
 /// Pieces for each thread that such work is cut into at least, so that one with less time than others can do less.
 const PIECES: usize = 4;
 
-/// Below this many multiply-adds for the scores one thread does the work. GPT-2 small has as many over 85 tokens: 9 microseconds, of which
-/// another thread saves three while it is awake, and nothing while it is not.
+/// Below this many multiply-adds for the scores one thread does the work. GPT-2 small has as many over 85 tokens; over 128 a second thread
+/// saves 5 of 14 microseconds where it has a core of its own, and costs nothing where it has not (`ARCHITECTURE.md`, Threads).
 const PARALLEL_FROM: usize = 1 << 16;
 
 /// The queries of the newest tokens: `data[token * token_stride + head * head_dim..]`.
