@@ -5,7 +5,8 @@
 #
 # KVLAB   a release build of a clean checkout
 # FOLDER  benches/runs/DATE-MACHINE
-# PART    story gpt2 weights threads long long-peers again figures (all of them if none is named)
+# PART    story gpt2 weights threads long long-peers again figures (all of them if none is named);
+#         kernels kernels-q8 kernels-batch kernels-long: what the kernels are held against, with peers
 #
 # Peers run where `python` has their packages: benches/peers/install.sh VENV, then PATH=VENV/bin:$PATH. Leave the machine alone
 # meanwhile; every file says how busy others kept it. Afterwards scripts/bench-report.py writes the pages.
@@ -69,6 +70,23 @@ for part in "${parts[@]}"; do
         for after in again-2 again-slower; do
             { "$kvlab" compare "$folder/again-1" "$folder/$after" && echo "exit code 0" || echo "exit code $?"; } >"$folder/compare-$after.txt"
         done
+        ;;
+    kernels)
+        bench kernels --model shape:gpt2 --lanes none,contiguous,paged:16,paged:16+int8 --weights f32,bf16,int8 --prompts 1000 \
+            --depths 32,1000 --repeat-limit 2 --peer "$(peer transformers)" --peer "$(peer llama_cpp)" \
+            --peer-lanes transformers,transformers-none,llama.cpp,llama.cpp-q8_0
+        ;;
+    kernels-q8) # llama.cpp's q8_0, beside our int8
+        bench kernels-q8 --model shape:gpt2 --lanes contiguous,paged:16,paged:16+int8 --weights int8,q8_0 --prompts '' --depths 32,1000 \
+            --peer "$(peer llama_cpp)" --peer-lanes llama.cpp,llama.cpp-q8_0
+        ;;
+    kernels-batch)
+        bench kernels-batch --model shape:gpt2 --lanes contiguous,paged:16,paged:16+int8 --weights f32,int8 --prompts '' --depths 512 \
+            --batches 8 --peer "$(peer llama_cpp)" --peer-lanes llama.cpp,llama.cpp-f32
+        ;;
+    kernels-long)
+        bench kernels-long --model shape:gpt2,ctx=32768 --prompts '' --tokens 8 --depths 1024,8192,32000 \
+            --lanes contiguous,paged:16,paged:16+f16,paged:16+int8,paged:16+q8_0,paged:16+q4_0,paged:32+kivi:4/32
         ;;
     figures) "$kvlab" plot "$folder"/{story,gpt2,long} docs/runs/caches/quality --out "$folder/figures" ;;
     *) echo "unknown part $part" && exit 2 ;;

@@ -4,7 +4,7 @@
 
 use super::{
     PANEL,
-    tile::{Sums, VECTORS},
+    tile::{Sums, VECTORS, ask_ahead},
 };
 use crate::kernels::simd::{LANES, Simd};
 
@@ -57,6 +57,9 @@ pub(super) fn block<W: Weight, S: Simd, const R: usize, const P: usize>(
     let (x, panels) = (x.map(|x| &x[..n]), panels.map(|panel| &panel[..n]));
     let mut sums = [[[simd.splat(0.0); VECTORS]; P]; R];
     for input in 0..n {
+        if R == 1 {
+            panels.iter().for_each(|panel| ask_ahead(simd, &panel[input]));
+        }
         let weights = panels.map(|panel| {
             let (vectors, _) = panel[input].as_chunks::<LANES>();
             [W::load(simd, &vectors[0]), W::load(simd, &vectors[1])]

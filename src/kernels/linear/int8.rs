@@ -8,7 +8,7 @@
 
 use super::{
     BLOCK, PANEL,
-    tile::{Sums, VECTORS},
+    tile::{Sums, VECTORS, ask_ahead},
 };
 use crate::kernels::{
     simd::{self, LANES, Simd, WithSimd},
@@ -150,6 +150,9 @@ pub(super) fn block<S: Simd, const R: usize, const P: usize>(
             [[start; VECTORS]; P]
         });
         for four in 0..FOURS {
+            if R == 1 {
+                panels.iter().for_each(|panel| ask_ahead(simd, &panel[four]));
+            }
             for (products, row) in products.iter_mut().zip(rows) {
                 for (products, panel) in products.iter_mut().zip(panels) {
                     for (product, weights) in products.iter_mut().zip(&panel[four]) {

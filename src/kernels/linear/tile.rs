@@ -25,6 +25,18 @@ const MOST: usize = 12;
 /// Addresses so far apart compete for the same places in a first-level cache of 64 sets.
 const SETS_BYTES: usize = 4096;
 
+/// How far ahead of their use the weights of a single row are asked for.
+const AHEAD_BYTES: usize = 2048;
+
+/// Asks for the memory [`AHEAD_BYTES`] behind `weights`, as much as they take.
+#[inline(always)]
+pub(super) fn ask_ahead<S: Simd, T>(simd: S, weights: &T) {
+    let address = std::ptr::from_ref(weights).cast::<u8>().wrapping_add(AHEAD_BYTES);
+    for line in 0..size_of::<T>() / 64 {
+        simd.prefetch(address.wrapping_add(64 * line));
+    }
+}
+
 /// What blocks of inputs are multiplied with.
 trait Blocks: Sync {
     /// The sums of block `index` for the rows from `row` on and the panels from `panel` on.

@@ -5,7 +5,7 @@ use crate::kernels::{
 };
 use proptest::prelude::*;
 
-/// f32 sums of at most 400 tokens and 128 elements up to 2 against f64: an order of magnitude of room.
+/// f32 sums of at most 1,000 tokens and 128 elements up to 2 against f64: an order of magnitude of room.
 const F32_ATTENTION: f32 = 3e-5;
 
 const FORMATS: [Codec; 14] = [
