@@ -6,7 +6,7 @@
 # KVLAB   a release build of a clean checkout
 # FOLDER  benches/runs/DATE-MACHINE
 # PART    story gpt2 weights threads long long-peers again figures (all of them if none is named);
-#         kernels kernels-q8 kernels-batch kernels-long: what the kernels are held against, with peers
+#         kernels kernels-prompt kernels-q8 kernels-batch kernels-long: what the kernels are held against, with peers
 #
 # Peers run where `python` has their packages: benches/peers/install.sh VENV, then PATH=VENV/bin:$PATH. Leave the machine alone
 # meanwhile; every file says how busy others kept it. Afterwards scripts/bench-report.py writes the pages.
@@ -71,10 +71,14 @@ for part in "${parts[@]}"; do
             { "$kvlab" compare "$folder/again-1" "$folder/$after" && echo "exit code 0" || echo "exit code $?"; } >"$folder/compare-$after.txt"
         done
         ;;
+    kernels-prompt) # also what a token costs without a cache: as much as its prompt
+        bench kernels-prompt --model shape:gpt2 --lanes none,contiguous,paged:16,paged:16+int8 --weights f32,bf16,int8 --prompts 1000 --tokens 0 \
+            --depths '' --repeats 3 --peer "$(peer transformers)" --peer "$(peer llama_cpp)" \
+            --peer-lanes transformers,transformers-none,llama.cpp
+        ;;
     kernels)
-        bench kernels --model shape:gpt2 --lanes none,contiguous,paged:16,paged:16+int8 --weights f32,bf16,int8 --prompts 1000 \
-            --depths 32,1000 --repeat-limit 2 --peer "$(peer transformers)" --peer "$(peer llama_cpp)" \
-            --peer-lanes transformers,transformers-none,llama.cpp,llama.cpp-q8_0
+        bench kernels --model shape:gpt2 --lanes contiguous,paged:16,paged:16+int8 --weights f32,bf16,int8 --prompts '' --depths 32,1000 \
+            --peer "$(peer transformers)" --peer "$(peer llama_cpp)" --peer-lanes transformers,llama.cpp
         ;;
     kernels-q8) # llama.cpp's q8_0, beside our int8
         bench kernels-q8 --model shape:gpt2 --lanes contiguous,paged:16,paged:16+int8 --weights int8,q8_0 --prompts '' --depths 32,1000 \

@@ -58,7 +58,9 @@ pub(super) fn block<W: Weight, S: Simd, const R: usize, const P: usize>(
     let mut sums = [[[simd.splat(0.0); VECTORS]; P]; R];
     for input in 0..n {
         if R == 1 {
-            panels.iter().for_each(|panel| ask_ahead(simd, &panel[input]));
+            for panel in panels {
+                ask_ahead(simd, &panel[input]);
+            }
         }
         let weights = panels.map(|panel| {
             let (vectors, _) = panel[input].as_chunks::<LANES>();

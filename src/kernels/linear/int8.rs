@@ -151,7 +151,9 @@ pub(super) fn block<S: Simd, const R: usize, const P: usize>(
         });
         for four in 0..FOURS {
             if R == 1 {
-                panels.iter().for_each(|panel| ask_ahead(simd, &panel[four]));
+                for panel in panels {
+                    ask_ahead(simd, &panel[four]);
+                }
             }
             for (products, row) in products.iter_mut().zip(rows) {
                 for (products, panel) in products.iter_mut().zip(panels) {
