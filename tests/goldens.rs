@@ -19,8 +19,9 @@ const LOGITS: f32 = 1e-4;
 /// Keys and values come straight from one projection of normalised activations of magnitude up to 11:
 /// f32 keeps 7 digits of those (1e-6), and two layers of sums of 128 products lose one and a half more.
 const KEYS_VALUES: f32 = 5e-5;
-/// Attention weights are at most 1 and come from scores that agree to about 1e-5.
-const ATTENTION: f32 = 1e-5;
+/// Attention weights are at most 1 and come from scores that agree to about 1e-5; where products are rounded before they are added (portable
+/// kernels), 1.1e-5 was seen.
+const ATTENTION: f32 = 2e-5;
 
 const LOSSLESS: [&str; 7] = ["none", "concat", "contiguous", "paged:1", "paged:7", "paged:16", "paged:64"];
 
