@@ -1,7 +1,7 @@
 //! Threads for kernels: work that takes microseconds is shared without a system call.
 //!
 //! A decoded token of GPT-2 small is some seventy pieces of work of 20 to 500 microseconds, one after the other. Waking a sleeping thread takes
-//! as long as the small ones, so a worker that has nothing to do looks again for [`SPIN`] before it sleeps: between two layers it is awake, and
+//! as long as the small ones, so a worker that has nothing to do looks again for 100 microseconds before it sleeps: between two layers it is awake, and
 //! when no token is computed it costs nothing. The caller takes part, and never waits for a worker that was slow to wake: what is left to do
 //! is claimed piece by piece, so a core that somebody else keeps busy (the window draws) only takes fewer pieces.
 //!

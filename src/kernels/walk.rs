@@ -1,6 +1,6 @@
 //! The attention walk: queries read a cache as a sequence of tiles.
 //!
-//! The tokens of a sequence are cut into chunks of [`CHUNK`], wherever tiles begin and end. Of each chunk a query head learns three things
+//! The tokens of a sequence are cut into chunks of 128, wherever tiles begin and end. Of each chunk a query head learns three things
 //! (`softmax.rs`): keys are read for the scores, then values for their weighted sum; chunks are brought together in the order of their
 //! positions. That is an online softmax with a fixed cut (`FlashAttention`, arXiv 2205.14135; Flash-Decoding, 2023), so that a result depends
 //! neither on where tiles begin and end, nor on how many threads work, nor on which queries share a piece of work: lossless
