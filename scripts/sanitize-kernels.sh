@@ -15,7 +15,7 @@ python3 - "$alone/Cargo.toml" <<'PYTHON'
 import sys
 import tomllib
 
-NEEDED = {"dependencies": ["bytemuck", "float8", "half", "libc", "rayon"], "dev-dependencies": ["proptest", "rand", "rand_distr"]}
+NEEDED = {"dependencies": ["bytemuck", "float8", "half", "libc"], "dev-dependencies": ["proptest", "rand", "rand_distr"]}
 ours = tomllib.load(open("Cargo.toml", "rb"))
 everything = ours["dependencies"] | ours["dev-dependencies"]
 with open(sys.argv[1], "w") as out:

@@ -5,6 +5,7 @@
 
 pub mod buffer;
 pub mod codec;
+mod columns;
 pub mod gelu;
 pub mod hadamard;
 pub mod linear;

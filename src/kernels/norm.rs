@@ -3,8 +3,9 @@
 #![expect(clippy::inline_always, reason = "inlined into functions for several processors")]
 
 use super::{
+    columns::Columns,
     simd::{self, LANES, Simd, WithSimd},
-    thread_pool::{Columns, for_each},
+    thread_pool::for_each,
 };
 
 /// Rows of a piece of work.

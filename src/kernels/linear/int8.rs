@@ -11,8 +11,9 @@ use super::{
     tile::{Sums, VECTORS, ask_ahead},
 };
 use crate::kernels::{
+    columns::Columns,
     simd::{self, LANES, Simd, WithSimd},
-    thread_pool::{Columns, for_each},
+    thread_pool::for_each,
 };
 
 /// Inputs that are rounded by the same scale.

@@ -8,9 +8,10 @@ use super::{
     int8,
 };
 use crate::kernels::{
+    columns::Columns,
     gelu::gelu,
     simd::{self, LANES, Path, Simd, WithSimd},
-    thread_pool::{Columns, for_each},
+    thread_pool::for_each,
 };
 
 /// Vectors of a panel.
