@@ -49,6 +49,11 @@ pub fn bytes_at(spec: CacheSpec, depth: usize, n_layer: usize) -> u64 {
     store.footprint().used_bytes
 }
 
+/// As many layers as no last-level cache holds.
+pub fn rotating_layers(spec: CacheSpec, depth: usize) -> usize {
+    usize::try_from(ROTATING_BYTES.div_ceil(bytes_at(spec, depth, 1))).expect("a few layers")
+}
+
 /// A store with one sequence of some tokens.
 pub struct FilledLane {
     pub store: KvStore,
@@ -58,13 +63,12 @@ pub struct FilledLane {
 }
 
 /// For the order of a pool's blocks.
-const SHUFFLE_SEED: u64 = 11;
+pub const SHUFFLE_SEED: u64 = 11;
 
 impl FilledLane {
     /// With so many layers that none is in the last-level cache when its turn comes again.
     pub fn rotating(spec: CacheSpec, depth: usize) -> Self {
-        let n_layer = ROTATING_BYTES.div_ceil(bytes_at(spec, depth, 1));
-        Self::new(spec, usize::try_from(n_layer).expect("a few layers"), depth)
+        Self::new(spec, rotating_layers(spec, depth), depth)
     }
 
     /// With the layers of a model.

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `cpu/append/LANE/1`, `/32` | writing so many tokens behind 1,024, one layer | bytes stored |
 //! | `cpu/attend/LANE/1k`, `/8k`, `/32k` | writing a token and answering its query over so many, one layer | bytes of the cache read |
+//! | `cpu/attend/candle:index_select/1k`, `/8k`, `/32k` | the same of pages in candle's tensors: gathered, then attended | bytes of the cache read |
 //! | `cpu/fork/LANE/1k`, `/8k` | a second sequence with the same tokens, 12 layers | bytes copied; `paged`, which shares them: tokens |
 //! | `cpu/truncate/LANE/1k`, `/8k` | forgetting the newest 32 tokens, 12 layers | tokens forgotten |
 //! | `cpu/quantize/FORMAT` | 256 rows of 768 into codes and scales | f32 bytes read |
@@ -27,6 +28,7 @@
 //! cargo bench --bench cache -- 'attend/.*int8/32k'
 //! ```
 
+mod candle;
 mod codec;
 mod lane;
 
@@ -180,7 +182,17 @@ fn time(
     all
 }
 
-criterion_group!(benches, append, attend, fork, truncate, codec::quantize, codec::dequantize, codec::seal);
+criterion_group!(
+    benches,
+    append,
+    attend,
+    candle::attend,
+    fork,
+    truncate,
+    codec::quantize,
+    codec::dequantize,
+    codec::seal
+);
 fn main() {
     kvlab::kernels::threads::fix_count(None);
     benches();

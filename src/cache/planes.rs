@@ -10,16 +10,12 @@ use std::sync::Arc;
 
 use crate::kernels::{
     HeadShape,
+    buffer::{self, Buffer},
     codec::{Codec, GROUP, Levels, RowShape, encode_channels},
     walk::{Rows, Tile},
 };
 
-use super::{Format, blocks::RowRun, vec_bytes};
-
-/// A cache line, so that a plane is aligned for every element type and wide load.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+use super::{Format, blocks::RowRun};
 
 /// How the keys and values of one token are stored in a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +63,7 @@ impl TokenRows {
     /// What planes of `n_rows` tokens take in one layer: each plane ends with a whole line. `None` if that is too large.
     #[must_use]
     pub fn plane_bytes(self, n_rows: usize) -> Option<usize> {
-        let line = size_of::<Line>();
-        let lines = |bytes: usize| n_rows.checked_mul(bytes)?.checked_next_multiple_of(line);
+        let lines = |bytes: usize| n_rows.checked_mul(bytes)?.checked_next_multiple_of(buffer::LINE_BYTES);
         self.of_planes().into_iter().try_fold(0_usize, |sum, bytes| sum.checked_add(lines(bytes)?))
     }
 }
@@ -78,29 +73,29 @@ struct Plane {
     codec: Codec,
     shape: RowShape,
     levels: Option<Arc<Levels>>,
-    codes: Vec<Line>,
-    scales: Vec<Line>,
+    codes: Buffer,
+    scales: Buffer,
 }
 
 impl Plane {
     /// Room for `n_rows` tokens, zeroed: pages of a large plane are taken from the system only when they
     /// are first written.
     fn new(codec: Codec, shape: RowShape, levels: Option<Arc<Levels>>, n_rows: usize) -> Self {
-        let lines = |bytes: usize| bytemuck::zeroed_vec((n_rows * bytes).div_ceil(size_of::<Line>()));
-        let (codes, scales) = (lines(codec.code_bytes(shape)), lines(codec.scale_bytes(shape)));
+        let zeroed = |bytes: usize| Buffer::zeroed(n_rows * bytes);
+        let (codes, scales) = (zeroed(codec.code_bytes(shape)), zeroed(codec.scale_bytes(shape)));
         Self { codec, shape, levels, codes, scales }
     }
 
     fn bytes(&self) -> u64 {
-        vec_bytes(&self.codes) + vec_bytes(&self.scales)
+        self.codes.allocated_bytes() + self.scales.allocated_bytes()
     }
 
     /// Codes and scales of `n_rows` tokens from `row` on.
     fn at(&mut self, row: usize, n_rows: usize) -> (&mut [u8], &mut [u8]) {
         let (codes, scales) = (self.codec.code_bytes(self.shape), self.codec.scale_bytes(self.shape));
         (
-            &mut bytemuck::cast_slice_mut(&mut self.codes)[row * codes..(row + n_rows) * codes],
-            &mut bytemuck::cast_slice_mut(&mut self.scales)[row * scales..(row + n_rows) * scales],
+            &mut self.codes.bytes_mut()[row * codes..(row + n_rows) * codes],
+            &mut self.scales.bytes_mut()[row * scales..(row + n_rows) * scales],
         )
     }
 
@@ -135,9 +130,9 @@ impl Plane {
 
     fn copy_within(&mut self, from: usize, to: usize, n_rows: usize) {
         let (code_bytes, scale_bytes) = (self.codec.code_bytes(self.shape), self.codec.scale_bytes(self.shape));
-        let codes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.codes);
+        let codes = self.codes.bytes_mut();
         codes.copy_within(from * code_bytes..(from + n_rows) * code_bytes, to * code_bytes);
-        let scales: &mut [u8] = bytemuck::cast_slice_mut(&mut self.scales);
+        let scales = self.scales.bytes_mut();
         scales.copy_within(from * scale_bytes..(from + n_rows) * scale_bytes, to * scale_bytes);
     }
 
@@ -148,8 +143,8 @@ impl Plane {
         let mut to = 0;
         for run in kept {
             let (codes, scales) = new.at(to, run.len);
-            codes.copy_from_slice(&bytemuck::cast_slice(&self.codes)[run.row * code_bytes..][..codes.len()]);
-            scales.copy_from_slice(&bytemuck::cast_slice(&self.scales)[run.row * scale_bytes..][..scales.len()]);
+            codes.copy_from_slice(&self.codes.bytes()[run.row * code_bytes..][..codes.len()]);
+            scales.copy_from_slice(&self.scales.bytes()[run.row * scale_bytes..][..scales.len()]);
             to += run.len;
         }
         new
@@ -159,9 +154,9 @@ impl Plane {
         Rows {
             codec: self.codec,
             shape: self.shape,
-            codes: bytemuck::cast_slice(&self.codes),
+            codes: self.codes.bytes(),
             token_stride: self.codec.code_bytes(self.shape),
-            scales: bytemuck::cast_slice(&self.scales),
+            scales: self.scales.bytes(),
             levels: self.levels.as_deref(),
         }
     }
@@ -196,7 +191,7 @@ impl LayerPlanes {
     /// Stores the 32 tokens whose f32 rows are `rows` of `open`, from `row` on.
     pub fn seal(&mut self, row: usize, open: &Self, rows: [usize; GROUP]) {
         for (plane, open) in [(&mut self.k, &open.k), (&mut self.v, &open.v)] {
-            let (width, values) = (open.shape.width(), bytemuck::cast_slice::<Line, f32>(&open.codes));
+            let (width, values) = (open.shape.width(), open.codes.as_slice::<f32>());
             plane.seal(row, &rows.map(|row| &values[row * width..][..width]));
         }
     }

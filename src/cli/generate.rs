@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
@@ -13,8 +14,11 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{
     cache::Lane,
-    experiment::{LaneEnd, LaneEvent},
-    report::files::PendingFile,
+    engine::Session,
+    experiment::{Experiment, LaneEnd, LaneEvent},
+    measure::memory::peak_resident_bytes,
+    model::LoadedModel,
+    report::{files::PendingFile, units},
 };
 
 use super::{
@@ -52,6 +56,9 @@ pub struct Args {
     /// Print {"ids": [...], "text": ...} instead of streaming the text
     #[arg(long)]
     json: bool,
+    /// Also say what weights, cache and the whole process at its peak took of memory: on stderr, or as "memory" in --json
+    #[arg(long)]
+    memory: bool,
     /// Write the logits every token was picked from: safetensors, tensor `logits` [steps, vocab]
     #[arg(long, value_name = "FILE")]
     logits: Option<PathBuf>,
@@ -127,11 +134,54 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(file) = file {
         file.finish(&logits_bytes(&logits)?)?;
     }
+    let memory = args.memory.then(|| Memory::now(&model, &experiment));
     if args.json {
         let text = has_tokenizer.then_some(text);
-        writeln!(io::stdout(), "{}", serde_json::json!({ "ids": ids, "text": text }))?;
+        let mut printed = serde_json::json!({ "ids": ids, "text": text });
+        if let Some(memory) = memory {
+            printed["memory"] = serde_json::json!({
+                "weight_bytes": memory.weights,
+                "cache_bytes": memory.cache,
+                "peak_resident_bytes": memory.peak,
+            });
+        }
+        writeln!(io::stdout(), "{printed}")?;
+    } else if let Some(memory) = memory {
+        writeln!(io::stderr(), "{memory}")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Bytes that were taken of memory; `None` where nobody can tell (weights on a device, a lane without a cache, a system that does not say).
+struct Memory {
+    weights: Option<u64>,
+    cache: Option<u64>,
+    peak: Option<u64>,
+}
+
+impl Memory {
+    fn now(model: &LoadedModel, experiment: &Experiment) -> Self {
+        let weights = model.model.weight_memory();
+        let footprint = experiment.session(0).and_then(Session::cache).map(|(store, _)| store.footprint());
+        Self {
+            weights: weights.map(|weights| weights.buffers().iter().map(|buffer| buffer.len() as u64).sum()),
+            cache: footprint.map(|footprint| footprint.reserved_bytes + footprint.metadata_bytes),
+            peak: peak_resident_bytes(),
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".into(), units::bytes);
+        write!(
+            f,
+            "memory: weights {}, cache {} (reserved), the process at its peak {}",
+            shown(self.weights),
+            shown(self.cache),
+            shown(self.peak)
+        )
+    }
 }
 
 /// A safetensors file with one tensor, `logits`.

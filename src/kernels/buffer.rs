@@ -1,9 +1,11 @@
 //! Large memory for weights and caches: aligned to cache lines, and in large pages where the system has them.
 
-/// A cache line.
+/// Bytes of a cache line, of which a buffer takes whole ones.
+pub const LINE_BYTES: usize = 64;
+
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
-struct Line([u8; 64]);
+struct Line([u8; LINE_BYTES]);
 
 /// From this size on large pages (2 MiB on x86) are asked for: streaming through small ones, the processor looks up an address every 4 KiB.
 const LARGE_BYTES: usize = 4 << 20;
@@ -23,6 +25,12 @@ impl Buffer {
             ask_for_large_pages(&lines);
         }
         Self { lines, n_bytes }
+    }
+
+    /// What it takes of memory, or may take when all of it is written.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> u64 {
+        size_of_val(&*self.lines) as u64
     }
 
     #[must_use]

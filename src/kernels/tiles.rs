@@ -181,7 +181,7 @@ fn prefetch_lines<S: Simd>(simd: S, bytes: &[u8], part: Range<usize>) {
     const LINE: usize = 64;
     let mut line = part.start / LINE * LINE;
     while line < part.end {
-        simd.prefetch(bytes.as_ptr().wrapping_add(line));
+        simd.prefetch_far(bytes.as_ptr().wrapping_add(line));
         line += LINE;
     }
 }

@@ -30,10 +30,10 @@ const CHUNK: usize = 128;
 /// Queries of a prompt that share a piece: enough to make the decoding of a row cheap.
 const QUERIES: usize = 16;
 
-/// Chunks from which one query's work is shared out by chunks, not by heads.
-const BY_CHUNKS_FROM: usize = 8;
+/// Chunks from which one query's work is shared out by chunks, not by heads: whoever reads some heads of a row leaves the rest of it.
+const BY_CHUNKS_FROM: usize = 4;
 
-/// Pieces for each thread that such work is cut into at least, so that one with less time than others can do less.
+/// Pieces for each thread that the chunks of all sequences are cut into at least, so that one with less time than others can do less.
 const PIECES: usize = 4;
 
 /// Below this many multiply-adds for the scores one thread does the work. GPT-2 small has as many over 85 tokens; over 128 a second thread
@@ -89,10 +89,16 @@ fn walk_with(path: Path, parallel_from: usize, shape: HeadShape, sequences: &mut
         n_products += n_queries * n_tokens * n_head * head_dim;
     }
     let n_threads = if n_products < parallel_from { 1 } else { thread_pool::n_threads() };
+    let n_chunks: usize = walks.iter().filter(|walk| walk.queries.len == 1).map(|walk| walk.chunks.len()).sum();
+    let share = Share {
+        n_threads,
+        threads_each: n_threads.div_ceil(walks.len().max(1)),
+        chunks_each: (n_chunks / (n_threads * PIECES)).max(1),
+    };
     let mut pieces = vec![];
     for (walk, sequence) in walks.iter().zip(sequences) {
         let (out, probe) = (&mut *sequence.out, sequence.probe.as_deref_mut());
-        walk.cut(n_threads, out, probe, &mut pieces);
+        walk.cut(share, out, probe, &mut pieces);
     }
     let pieces: Vec<Mutex<Piece<'_>>> = pieces.into_iter().map(Mutex::new).collect();
     let work = |index: usize| {
@@ -107,6 +113,16 @@ fn walk_with(path: Path, parallel_from: usize, shape: HeadShape, sequences: &mut
         (0..pieces.len()).for_each(work);
     }
     bring_together(pieces.into_iter().filter_map(|piece| piece.into_inner().ok()));
+}
+
+/// How the work of all sequences is shared out.
+#[derive(Clone, Copy)]
+struct Share {
+    n_threads: usize,
+    /// Threads for each sequence, where there are more threads than sequences.
+    threads_each: usize,
+    /// Chunks of a piece.
+    chunks_each: usize,
 }
 
 /// What one thread does at a time.
@@ -164,18 +180,13 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// The pieces of a sequence: neighbouring parts of `out` and the probe, or chunks.
-    fn cut(
-        &'a self,
-        n_threads: usize,
-        out: &'a mut [f32],
-        mut probe: Option<&'a mut [f32]>,
-        pieces: &mut Vec<Piece<'a>>,
-    ) {
+    fn cut(&'a self, share: Share, out: &'a mut [f32], mut probe: Option<&'a mut [f32]>, pieces: &mut Vec<Piece<'a>>) {
         let HeadShape { n_head, n_kv_head, head_dim } = self.shape;
         let (n_queries, n_tokens) = (self.queries.len, self.chunks.n_tokens());
-        if n_queries == 1 && n_threads > 1 && probe.is_none() && self.chunks.len() >= BY_CHUNKS_FROM {
-            let (mut out, n_chunks) = (Some(out), self.chunks.len());
-            let chunks_each = (n_chunks / (n_threads * PIECES)).max(1);
+        let Share { n_threads, threads_each, chunks_each } = share;
+        let n_chunks = self.chunks.len();
+        if n_queries == 1 && n_threads > 1 && probe.is_none() && n_chunks >= BY_CHUNKS_FROM.max(chunks_each + 1) {
+            let mut out = Some(out);
             pieces.extend((0..n_chunks).step_by(chunks_each).map(|first| {
                 let task = Task { walk: self, queries: 0..1, kv_heads: 0..n_kv_head };
                 let chunks = first..(first + chunks_each).min(n_chunks);
@@ -184,7 +195,7 @@ impl<'a> Walk<'a> {
             return;
         }
         let (queries_each, kv_heads_each) = match n_queries {
-            1 => (1, n_kv_head.div_ceil(n_threads)),
+            1 => (1, n_kv_head.div_ceil(threads_each)),
             _ => ((n_queries / n_threads).clamp(1, QUERIES), n_kv_head),
         };
         let rows_each = queries_each * kv_heads_each * (n_head / n_kv_head);

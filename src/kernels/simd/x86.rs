@@ -41,6 +41,13 @@ impl Avx512 {
     }
 }
 
+/// Asks for the cache line at `address`.
+#[inline(always)]
+fn prefetch<const HINT: i32>(address: *const u8) {
+    // SAFETY: a prefetch reads nothing and never faults, wherever its pointer points.
+    unsafe { _mm_prefetch::<HINT>(address.cast()) };
+}
+
 /// Runs `op`, compiled for the processor that `simd` proves to be there.
 #[inline]
 pub fn run_avx2<W: WithSimd>(simd: Avx2, op: W) -> W::Out {

@@ -155,7 +155,11 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn prefetch(self, address: *const u8) {
-        // SAFETY: a prefetch reads nothing and never faults, wherever its pointer points.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+        super::prefetch::<_MM_HINT_T0>(address);
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, address: *const u8) {
+        super::prefetch::<_MM_HINT_T1>(address);
     }
 }
