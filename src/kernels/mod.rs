@@ -6,6 +6,7 @@
 pub mod buffer;
 pub mod codec;
 mod columns;
+pub mod cuda;
 pub mod gelu;
 pub mod hadamard;
 pub mod linear;

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Shows that the tests of the GPU's kernels can fail: plants one bug after another into a copy of the kernels and expects the tests to find it.
+#
+#   scripts/planted-bugs.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+
+missed=0
+# plant WHAT TEST FILE OLD NEW: the first place where FILE has the text OLD gets NEW; the tests in emulator/tests/TEST.rs have to fail.
+plant() {
+    local what=$1 test=$2 file=$3
+    cp src/kernels/cuda/*.cu src/kernels/cuda/*.cuh "$copy"
+    python3 - "$copy/$file" "$4" "$5" <<'END'
+import sys
+path, old, new = sys.argv[1:]
+text = open(path).read()
+if old not in text:
+    sys.exit(f"{path} has no `{old}` any more: the bug is to be planted elsewhere")
+open(path, "w").write(text.replace(old, new, 1))
+END
+    if KVLAB_EMULATED_KERNELS=$copy cargo test --quiet --package kvlab-emulator --test "$test" >"$copy/log" 2>&1; then
+        echo "missed: $what"
+        missed=1
+    elif grep -qE '^error(\[|:).*(compile|linking)|error occurred in cc-rs' "$copy/log"; then
+        cat "$copy/log"
+        echo "does not compile: $what"
+        missed=1
+    else
+        echo "found: $what ($(grep -oE -m 1 'emulated kernel: .*|[0-9]+ passed; [0-9]+ failed' "$copy/log" | tail -n 1))"
+    fi
+}
+
+plant 'warps do not wait for each other' walk walk.cuh '__syncthreads();' ''
+plant 'a tile is overwritten while it is read' walk prefill.cu '        // Nobody still reads the values of the tile before.
+        __syncthreads();' ''
+plant 'a token more than there are' walk walk.cuh 'token < end' 'token <= end'
+plant 'the scale of another head' walk formats.cuh '[at.head()]' '[at.row]'
+plant 'the scale of another group' walk formats.cuh 'half_at(plane.scales, at.group(channel));' 'half_at(plane.scales, at.group(0));'
+plant 'splits are added as if their largest scores were one' walk walk.cu 'sums[split * head_dim + c] * share(of[2 * split], largest)' 'sums[split * head_dim + c]'
+plant 'exact rows are read from the pool' walk walk.cuh 'RING && (row & EXACT)' 'false && (row & EXACT)'
+plant 'a query sees the token after its own' walk prefill.cu 'first + lane < static_cast<int>(' 'first + lane <= static_cast<int>('
+plant 'codes are rounded down' codecs append.cu 'roundf(' 'truncf('
+plant 'a scale is that of the first group' codecs append.cu '[row.group(first)] = to_half(d)' '[row.group(0)] = to_half(d)'
+plant 'nibbles change places' codecs append.cu '<< (place * B)' '<< (8 - B - place * B)'
+plant 'of equals the last is picked' rows rows.cu 'row[i] > largest' 'row[i] >= largest'
+exit $missed
