@@ -35,7 +35,9 @@ fn main() {
 }
 
 fn is_linux() -> bool {
-    env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux")
+    // musl has no contexts to switch between.
+    let is = |variable: &str, value: &str| env::var(variable).is_ok_and(|is| is == value);
+    is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu")
 }
 
 fn has_compiler(build: &cc::Build) -> bool {

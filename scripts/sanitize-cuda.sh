@@ -23,9 +23,17 @@ check() {
     done
     echo "-- $flags: $test $*"
     binary=$(KVLAB_EMULATOR_FLAGS="-g -fno-omit-frame-pointer $flags" KVLAB_EMULATOR_LIBRARIES=$libraries \
-        cargo test --quiet --package kvlab-emulator --no-run --message-format json --test "$test" 2>/dev/null |
-        python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])')
-    LD_PRELOAD=$preload "$binary" --quiet "$@"
+        cargo test --quiet --package kvlab-emulator --no-run --message-format json --test "$test" 2>"$folder/build" |
+        python3 -c 'import json, sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable")][-1])') || {
+        cat "$folder/build"
+        return 1
+    }
+    LD_PRELOAD=$preload "$binary" --quiet "$@" | tee "$folder/result" || return 1
+    # A filter that names no test any more passes, too.
+    if grep -q '^test result: ok. 0 passed' "$folder/result"; then
+        echo "no test ran"
+        return 1
+    fi
 }
 
 memory='-fsanitize=address,undefined -fno-sanitize-recover=all'

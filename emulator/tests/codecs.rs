@@ -30,7 +30,15 @@ fn rows(width: usize, random: &mut Random) -> Vec<Vec<f32>> {
     let scaled = |size: f32, random: &mut Random| random.floats(width).iter().map(|x| x * size).collect::<Vec<_>>();
     let mut outlier = scaled(1.0, random);
     outlier[width / 2] = -900.0;
-    let halves = (0..width).map(|i| f32::from(u8::try_from(i % 200).expect("small")) / 2.0 - 31.75).collect();
+    let small = |i: usize| f32::from(u8::try_from(i).expect("small"));
+    // Halves of steps: a scale of 1 for codes up to 127, and steps of 1 for codes of 2, 4 and 8 bits.
+    let halves = |largest: f32| -> Vec<f32> {
+        let of_group = move |i: usize| if i == 0 { largest } else { (small(i - 1) + 0.5).min(largest - 0.5) };
+        (0..width).map(|i| if i % 32 == 31 { 0.0 } else { of_group(i % 32) }).collect()
+    };
+    let signed_halves = halves(127.0).iter().enumerate().map(|(i, x)| if i % 3 == 1 { -x } else { *x }).collect();
+    // The farthest from zero on both sides, which comes first now and then.
+    let both_ends = (0..width).map(|i| [0.5, 4.0, -4.0, 1.0, -4.0, 4.0, 0.25][(i / 32 * 3 + i) % 7]).collect();
     vec![
         scaled(1.0, random),
         scaled(3e38, random),
@@ -44,7 +52,11 @@ fn rows(width: usize, random: &mut Random) -> Vec<Vec<f32>> {
         vec![-1.25; width],
         vec![f32::MAX; width],
         outlier,
-        halves,
+        signed_halves,
+        both_ends,
+        halves(3.0),
+        halves(15.0),
+        halves(255.0),
     ]
 }
 

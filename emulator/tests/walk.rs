@@ -60,7 +60,7 @@ impl Case {
     }
 
     /// The walk in so many splits, or as a prompt's, and its attention weights.
-    fn walk(&self, cache: &mut Cache, queries: &[f32], n_splits: Option<usize>) -> Walked {
+    fn walk(&self, cache: &mut Cache, queries: &[f32], n_splits: Option<usize>, with_weights: bool) -> Walked {
         let Self { heads, format, n_queries, seed, .. } = self;
         let HeadShape { n_head, head_dim, .. } = *heads;
         let format = format_name(format.0, format.1).expect("kernels");
@@ -91,8 +91,9 @@ impl Case {
             out: out.address(),
             partial_sums: partial_sums.address(),
             partial_stats: partial_stats.address(),
-            stats: stats.address(),
-            scores: scores.address(),
+            // Nothing, where nobody asks for weights.
+            stats: if with_weights { stats.address() } else { 0 },
+            scores: if with_weights { scores.address() } else { 0 },
             scores_stride: small(longest),
         };
         let layer = cache.layer();
@@ -115,7 +116,7 @@ impl Case {
                         .arg(small::<i32>(n_splits))
                         .arg(small::<i32>(head_dim))
                         .arg(out.address())
-                        .arg(stats.address())
+                        .arg(to.stats)
                 });
             }
         } else {
@@ -130,6 +131,9 @@ impl Case {
                     .arg(shape)
                     .arg(to)
             });
+        }
+        if !with_weights {
+            return Walked { out: out.as_slice().to_vec(), weights: vec![], stride: longest };
         }
         run("weights", Geometry::of_results(*heads, n_all), *seed, |launch| {
             launch.arg(scores.address()).arg(small::<i32>(longest)).arg(stats.address()).arg(asked.address())
@@ -148,7 +152,9 @@ impl Case {
             *x *= 4.0;
         }
         for way in ways {
-            let walked = self.walk(&mut cache, &queries, *way);
+            let walked = self.walk(&mut cache, &queries, *way, true);
+            let plain = self.walk(&mut cache, &queries, *way, false);
+            assert_eq!(plain.out, walked.out, "{}: weights change nothing", self.name());
             for sequence in 0..self.lens.len() {
                 let (keys, values) = cache.read(sequence);
                 let first = sequence * self.n_queries;

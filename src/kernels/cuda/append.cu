@@ -194,13 +194,13 @@ struct StoreAffine {
     }
 };
 
-// Grid (kv_heads, tokens), a warp each. `rows` names where each token goes; `x` is [...][...] with `token_stride` elements between tokens, of which
+// Grid (tokens, kv_heads), a warp each. `rows` names where each token goes; `x` is [...][...] with `token_stride` elements between tokens, of which
 // `from` names those that are meant: null for all, one after the other.
 template <class Store>
 __device__ __forceinline__ void append(
     const float* x, int token_stride, const uint32_t* from, const uint32_t* rows, uint8_t* codes, uint8_t* scales, int head_dim,
     uint32_t* not_finite) {
-    const int kv_head = blockIdx.x, n_kv_head = gridDim.x, token = blockIdx.y;
+    const int kv_head = blockIdx.y, n_kv_head = gridDim.y, token = blockIdx.x;
     const size_t source = from == nullptr ? token : from[token];
     const Row row = {
         x + source * token_stride + kv_head * head_dim, codes, scales, static_cast<size_t>(rows[token]) * n_kv_head + kv_head,

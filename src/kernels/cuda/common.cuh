@@ -73,6 +73,9 @@ struct Softmax {
     }
 };
 
+// A weighted mean; of nothing it is 0, as for a query that sees no token.
+__device__ __forceinline__ float mean(float sum, float total) { return total > 0.0f ? sum / total : 0.0f; }
+
 // How much of a part counts in a whole whose largest score is `largest`; a part that saw nothing counts nothing.
 __device__ __forceinline__ float share(float part_largest, float largest) {
     return part_largest == -INFINITY ? 0.0f : expf(part_largest - largest);

@@ -76,7 +76,7 @@ pub struct WalkOut {
     pub scores_stride: i32,
 }
 
-/// Rows that are copied inside a plane.
+/// Rows that are copied inside a plane. Runs of one launch do not overlap, and none copies what another writes: they run at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RowCopy {
@@ -187,7 +187,7 @@ impl Geometry {
     /// Storing `n_tokens`.
     #[must_use]
     pub fn append(n_kv_head: usize, n_tokens: usize) -> Self {
-        Self { grid: [small(n_kv_head), small(n_tokens), 1], n_threads: WARP, shared_bytes: 0 }
+        Self { grid: [small(n_tokens), small(n_kv_head), 1], n_threads: WARP, shared_bytes: 0 }
     }
 
     /// Sealing a group of 32 tokens.
@@ -197,7 +197,7 @@ impl Geometry {
         Self { grid: [small(n_kv_head), small(head_dim) / WARP, 1], n_threads: WARP, shared_bytes: 0 }
     }
 
-    /// Attention of single queries, each split so often.
+    /// Attention of single queries, each split so often; at most 65,535 queries, more than that are several launches.
     #[must_use]
     pub fn walk(heads: HeadShape, n_queries: usize, n_splits: usize) -> Self {
         let shared_bytes = WALK_WARPS * (small(heads.head_dim) + 2) * 4;
@@ -217,7 +217,7 @@ impl Geometry {
     /// `merge` and `weights`.
     #[must_use]
     pub fn of_results(heads: HeadShape, n_queries: usize) -> Self {
-        Self { grid: [small(heads.n_head), small(n_queries), 1], n_threads: WALK_WARPS * WARP, shared_bytes: 0 }
+        Self { grid: [small(n_queries), small(heads.n_head), 1], n_threads: WALK_WARPS * WARP, shared_bytes: 0 }
     }
 
     /// Picking a token for each of so many rows.

@@ -105,7 +105,7 @@ __device__ __forceinline__ void prefill(
         for (int c = 0; c < MOST_CHANNELS; c++) {
             const int channel = lane + c * WARP;
             if (channel < head_dim) {
-                out.out[result * head_dim + channel] = sums[i][c] / known[i].total;
+                out.out[result * head_dim + channel] = mean(sums[i][c], known[i].total);
             }
         }
         if (lane == 0 && out.stats != nullptr) {

@@ -30,14 +30,14 @@ extern "C" __global__ void copy_rows_2(uint8_t* plane, const Copy* copies, uint3
 }
 KERNEL(copy_rows_2)
 
-// Grid (rows), any number of warps up to 32: the place of the largest of `n` values of each row, of several the first; shared memory: two words a
-// warp.
+// Grid (rows), any number of warps up to 32: the place of the largest of `n` values of each row, of several the first, what is no number
+// left out; 0xffffffff where there is none. Shared memory: two words a warp.
 extern "C" __global__ void argmax(const float* x, int n, uint32_t* places) {
     const float* row = x + static_cast<size_t>(blockIdx.x) * n;
     float largest = -INFINITY;
     uint32_t place = 0xffffffffu;
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
-        if (row[i] > largest || place == 0xffffffffu) {
+        if (row[i] > largest || (place == 0xffffffffu && row[i] == row[i])) {
             largest = row[i];
             place = i;
         }

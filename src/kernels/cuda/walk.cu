@@ -27,10 +27,10 @@ WALKS(kivi2, Channels<2>, Affine<2>, true)
 WALKS(kivi4, Channels<4>, Affine<4>, true)
 WALKS(kivi8, Channels<8>, Affine<8>, true)
 
-// Grid (n_head, queries): the splits of a query become its result.
+// Grid (queries, n_head): the splits of a query become its result.
 extern "C" __global__ void merge(
     const float* partial_sums, const float* partial_stats, int n_splits, int head_dim, float* out, float* stats) {
-    const size_t result = static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x;
+    const size_t result = static_cast<size_t>(blockIdx.x) * gridDim.y + blockIdx.y;
     const float* sums = partial_sums + result * n_splits * head_dim;
     const float* of = partial_stats + result * n_splits * 2;
     float largest = -INFINITY, total = 0.0f;
@@ -45,7 +45,7 @@ extern "C" __global__ void merge(
         for (int split = 0; split < n_splits; split++) {
             sum += sums[split * head_dim + c] * share(of[2 * split], largest);
         }
-        out[result * head_dim + c] = sum / total;
+        out[result * head_dim + c] = mean(sum, total);
     }
     if (threadIdx.x == 0 && stats != nullptr) {
         stats[2 * result] = largest;
@@ -54,10 +54,10 @@ extern "C" __global__ void merge(
 }
 KERNEL(merge)
 
-// Grid (n_head, queries): scores [query][n_head][stride] become attention weights in place, 0 where a query sees nothing.
+// Grid (queries, n_head): scores [query][n_head][stride] become attention weights in place, 0 where a query sees nothing.
 extern "C" __global__ void weights(float* scores, int stride, const float* stats, const Query* queries) {
-    const size_t row = static_cast<size_t>(blockIdx.y) * gridDim.x + blockIdx.x;
-    const int n_visible = queries[blockIdx.y].n_visible;
+    const size_t row = static_cast<size_t>(blockIdx.x) * gridDim.y + blockIdx.y;
+    const int n_visible = queries[blockIdx.x].n_visible;
     float* weights = scores + row * stride;
     for (int token = threadIdx.x; token < stride; token += blockDim.x) {
         weights[token] = token < n_visible ? expf(weights[token] - stats[2 * row]) / stats[2 * row + 1] : 0.0f;

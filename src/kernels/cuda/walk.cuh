@@ -170,7 +170,7 @@ __device__ __forceinline__ void walk(
             sum += warps[i * width + c] * share(warps[i * width + head_dim], largest);
         }
         if (n_splits == 1) {
-            out.out[result * head_dim + c] = sum / total;
+            out.out[result * head_dim + c] = mean(sum, total);
         } else {
             out.partial_sums[partial * head_dim + c] = sum;
         }
