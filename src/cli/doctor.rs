@@ -36,7 +36,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let bandwidth = read_bandwidth_bytes_per_sec();
     writeln!(
         out,
-        "bandwidth  {:.1} GB/s read by all threads (256 MiB, the fastest of 3 passes, median of 3)",
+        "bandwidth  {:.1} GB/s read by all threads (256 MiB, the fastest of 4 passes, median of 3)",
         bandwidth / 1e9
     )?;
     if let Some(gpt2) = Config::shape("gpt2", None) {

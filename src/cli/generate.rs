@@ -174,13 +174,9 @@ impl Memory {
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |bytes: Option<u64>| bytes.map_or_else(|| "unknown".into(), units::bytes);
-        write!(
-            f,
-            "memory: weights {}, cache {} (reserved), the process at its peak {}",
-            shown(self.weights),
-            shown(self.cache),
-            shown(self.peak)
-        )
+        let cache = self.cache.map_or_else(|| "none".into(), |cache| format!("{} (reserved)", units::bytes(cache)));
+        let (weights, peak) = (shown(self.weights), shown(self.peak));
+        write!(f, "memory: weights {weights}, cache {cache}, the process at its peak {peak}")
     }
 }
 
