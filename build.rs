@@ -1,4 +1,4 @@
-//! Tells the binary which commit it was built from, where that is known.
+//! Tells the binary which commit it was built from, where that is known; with the feature `cuda`, compiles the kernels for a GPU.
 
 #![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 
@@ -16,12 +16,25 @@ fn main() {
             println!("cargo:rerun-if-changed={path}");
         }
     }
+    #[cfg(feature = "cuda")]
+    gpu_kernels();
     if let Some(version) = rustc() {
         println!("cargo:rustc-env=KVLAB_RUSTC={version}");
     }
     if let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) {
         let dirty = if git(&["diff", "--quiet", "HEAD"]).is_some() { "" } else { "-dirty" };
         println!("cargo:rustc-env=KVLAB_COMMIT={commit}{dirty}");
+    }
+}
+
+/// Compiles `src/kernels/cuda/*.cu` to PTX, which the driver turns into code for the GPU that it finds. candle's tool finds nvcc, and the
+/// architecture: that of this machine's GPU, or `CUDA_COMPUTE_CAP`.
+#[cfg(feature = "cuda")]
+fn gpu_kernels() {
+    println!("cargo:rerun-if-env-changed=CUDA_COMPUTE_CAP");
+    let built = cudaforge::KernelBuilder::new().source_dir("src/kernels/cuda").arg("-std=c++17").arg("-O3").build_ptx();
+    if let Err(error) = built {
+        println!("cargo::error=the kernels for a GPU were not compiled: {error}");
     }
 }
 

@@ -60,7 +60,7 @@ fn filled(model: &Gpt2, spec: CacheSpec, n: usize) -> (KvStore, kvlab::cache::Se
 fn append(model: &Gpt2, store: &mut KvStore, seq: kvlab::cache::SeqId, tokens: &[u32]) {
     let mut step = store.reserve(&[(seq, tokens.len())]).expect("room");
     model.forward(tokens, &mut step, None, Logits::Last, &NEVER).expect("a forward pass");
-    step.commit(true);
+    step.commit(true).expect("a step");
 }
 
 /// Times `run` alone; `reset` brings its subject back.

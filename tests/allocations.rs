@@ -29,7 +29,7 @@ fn step(store: &mut KvStore, seq: SeqId, rows: &Tensor) {
     for layer in 0..3 {
         step.attend(layer, rows, rows, rows, None).expect("attend");
     }
-    step.commit(true);
+    step.commit(true).expect("a step");
 }
 
 #[test]

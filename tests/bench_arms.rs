@@ -47,7 +47,7 @@ fn candles_caches_compute_what_a_lane_does() {
     let mut lane = |tokens: &[u32], new: usize| -> Tensor {
         let mut step = store.reserve(&seqs.map(|seq| (seq, new))).expect("room");
         let logits = model.forward(tokens, &mut step, None, Logits::Last, &NEVER).expect("a forward pass");
-        step.commit(true);
+        step.commit(true).expect("a step");
         logits
     };
     let expected = [lane(&prompts, 9), lane(&newest, 1)];
@@ -112,7 +112,7 @@ fn the_floor_reads_what_the_arm_reads() {
         for n in [70, 1, 9] {
             let mut step = store.reserve(&seqs.map(|seq| (seq, n))).expect("room");
             loaded.model.hidden(&ids(2 * n, 3), &mut step, None, &NEVER).expect("a forward pass");
-            step.commit(true);
+            step.commit(true).expect("a step");
         }
         let read: usize = seqs.iter().flat_map(|seq| store.stored(*seq).expect("open")).map(<[u8]>::len).sum();
         assert_eq!(read as u64, store.footprint().used_bytes, "{lane}");

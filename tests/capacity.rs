@@ -72,7 +72,7 @@ fn advance(store: &mut KvStore, seq: SeqId, n: usize) -> Result<(), CacheError> 
         let (q, kv) = (rows(shape.heads.n_head)?, rows(shape.heads.n_kv_head)?);
         step.attend(layer, &q, &kv, &kv, None)?;
     }
-    step.commit(true);
+    step.commit(true).expect("a step");
     Ok(())
 }
 

@@ -72,7 +72,7 @@ fn whatever_is_finite_stays_finite_and_constants_come_back() {
             for layer in 0..2 {
                 step.attend(layer, &q, &k, &v, None).expect("finite rows are taken");
             }
-            step.commit(true);
+            step.commit(true).expect("a step");
             let (k, v) = store.read(seq, 1).expect("open");
             store.close(seq).expect("open");
             assert!(k.iter().chain(&v).all(|x| x.is_finite()), "{name}: {row:?} is stored as {v:?}");
@@ -146,7 +146,7 @@ fn rotation_overflows_in_neither_direction() {
             for layer in 0..2 {
                 out = floats(&step.attend(layer, &rows.zeros_like()?, &rows, &rows, None)?);
             }
-            step.commit(true);
+            step.commit(true).expect("a step");
             Ok((out, store.read(seq, 1)?.0))
         };
         for size in [1e-30, 1.0, 1e30, 3e38] {

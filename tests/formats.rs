@@ -83,7 +83,7 @@ fn scattered_and_overlapping_views_are_stored_like_any_other() {
         for layer in 0..2 {
             step.attend(layer, &k, &k, &v, None).expect("attend");
         }
-        step.commit(true);
+        step.commit(true).expect("a step");
         let (given_k, given_v) = store.read(seq, 1).expect("open");
         assert_bits(name, &given_k, &stored(format(name), 32, &floats(&k)));
         assert_bits(name, &given_v, &stored(format(name), 32, &values[..64]).repeat(10));
@@ -249,7 +249,7 @@ fn attention_is_that_over_what_is_stored() {
                     let mut step = store.reserve(&[(seq, tokens.len())]).expect("room");
                     step.attend(0, &q, &k, &v, None).expect("attend");
                     let out = floats(&step.attend(1, &q, &k, &v, Some(&mut probe)).expect("attend"));
-                    step.commit(true);
+                    step.commit(true).expect("a step");
                     let (k, v) = store.read(seq, 1).expect("open");
                     let expected = reference::attention(heads, &floats(&q), &k, &v);
                     let tolerance = if rot.is_empty() { WALK } else { ROTATED_WALK };

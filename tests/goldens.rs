@@ -81,7 +81,7 @@ fn attention_keys_and_values_of_the_first_and_last_layer() {
             let mut probe = AttentionProbe { layers: vec![(0, Probe::default()), (last, Probe::default())] };
             let mut step = store.reserve(&[(seq, prompt.len())]).expect("room");
             model.forward(&prompt, &mut step, Some(&mut probe), Logits::Last, &NEVER).expect("forward");
-            step.commit(true);
+            step.commit(true).expect("a step");
             for ((layer, seen), place) in probe.layers.iter().zip(["layer0", "last"]) {
                 let difference = max_difference(&seen.spans[0], &floats(&expected[&format!("attention_{place}")]));
                 assert!(difference <= ATTENTION, "{name} {lane} attention {place}: {difference}");

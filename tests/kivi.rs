@@ -148,7 +148,7 @@ fn attention_is_that_over_sealed_and_open_tokens() {
                 let [q, k, v] = source.tensors(&new, layer);
                 out = floats(&step.attend(layer, &q, &k, &v, Some(&mut probe)).expect("attend"));
             }
-            step.commit(true);
+            step.commit(true).expect("a step");
             let weights = &probe.spans[0]; // [H, T, n]
             for position in old..len {
                 let past = tokens(position + 1);
@@ -298,7 +298,7 @@ proptest! {
                         step.attend(layer, &q, &k, &v, None).expect("attend");
                     }
                     if matches!(op, Op::Batch { .. }) {
-                        step.commit(true);
+                        step.commit(true).expect("a step");
                         open.iter_mut().zip(new).for_each(|((_, held), new)| held.extend(new));
                     } else {
                         drop(step);

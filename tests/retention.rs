@@ -139,7 +139,7 @@ fn step(store: &mut KvStore, seq: SeqId, n: usize, seed: u64, end: Option<bool>)
     }
     // `None`: a step that is dropped.
     if let Some(end_of_prompt) = end {
-        step.commit(end_of_prompt);
+        step.commit(end_of_prompt).expect("a step");
     }
     Ok(out)
 }
@@ -364,7 +364,7 @@ fn a_prompt_attends_to_all_of_itself_in_chunks_or_not() {
                         all.extend(out);
                     }
                 }
-                step.commit(index + 1 == chunks.len());
+                step.commit(index + 1 == chunks.len()).expect("a step");
                 first += n;
             }
             (all, live(&store, seq))

@@ -45,7 +45,7 @@ fn step(store: &mut KvStore, seq: SeqId, n: usize, seed: usize) -> Result<Vec<f3
         let v = noise([n, n_kv_head, head_dim], seed + 200 + layer);
         out = floats(&step.attend(layer, &q, &k, &v, None)?);
     }
-    step.commit(true);
+    step.commit(true).expect("a step");
     Ok(out)
 }
 
@@ -94,7 +94,7 @@ fn what_is_appended_without_asking_is_what_attend_stores() {
                         step.append(layer, &k, &v).expect(spec);
                     }
                 }
-                step.commit(true);
+                step.commit(true).expect("a step");
             }
             let of = |store: &mut KvStore, seq| step(store, seq, 1, 9).expect(spec);
             outputs.push((of(&mut store, child), of(&mut store, parent), store.footprint()));

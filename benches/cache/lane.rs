@@ -45,7 +45,7 @@ fn shape(n_layer: usize, depth: usize) -> KvShape {
 pub fn bytes_at(spec: CacheSpec, depth: usize, n_layer: usize) -> u64 {
     let mut store = KvStore::new(spec, shape(n_layer, depth), StoreConfig::default()).expect("a store");
     let seq = store.open().expect("a sequence");
-    store.reserve(&[(seq, depth)]).expect("room").commit(true);
+    store.reserve(&[(seq, depth)]).expect("room").commit(true).expect("a step");
     store.footprint().used_bytes
 }
 
@@ -96,6 +96,6 @@ impl FilledLane {
         for layer in 0..n_layer {
             step.append(layer, rows, rows).expect("an append");
         }
-        step.commit(true);
+        step.commit(true).expect("a step");
     }
 }

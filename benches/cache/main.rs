@@ -156,7 +156,7 @@ fn truncate(criterion: &mut Criterion) {
                 // In a pool the rows are still where they were. Writing them anew would take a thousand times as long as what is timed.
                 let reset = |lane: &mut FilledLane, seq: SeqId| match spec.layout {
                     Layout::Concat => lane.append(&k),
-                    _ => lane.store.reserve(&[(seq, FORGOTTEN)]).expect("room").commit(true),
+                    _ => lane.store.reserve(&[(seq, FORGOTTEN)]).expect("room").commit(true).expect("a step"),
                 };
                 bench.iter_custom(|n| time(n, lane, run, reset));
             });

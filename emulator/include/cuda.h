@@ -20,6 +20,7 @@
 #define gridDim (emulated::current->block->grid)
 
 using std::isfinite;
+using std::isnan;
 
 struct alignas(8) uint2 {
     unsigned x, y;
@@ -61,7 +62,12 @@ static inline T __shfl_xor_sync(unsigned mask, T value, int distance) {
     return from_lane(mask, value, emulated::current->lane() ^ static_cast<unsigned>(distance));
 }
 
-static inline unsigned atomicOr(unsigned* address, unsigned bits) { return __atomic_fetch_or(address, bits, __ATOMIC_RELAXED); }
+static inline unsigned atomicMax(unsigned* address, unsigned value) {
+    unsigned before = __atomic_load_n(address, __ATOMIC_RELAXED);
+    while (before < value && !__atomic_compare_exchange_n(address, &before, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return before;
+}
 
 // These never become part of a fused multiply-add; the compiler is told not to make one of others either.
 static inline float __fadd_rn(float a, float b) { return a + b; }

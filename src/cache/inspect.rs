@@ -5,6 +5,7 @@ use crate::kernels::hadamard::rotate;
 use super::{
     CacheError, Format, KvStore, Layout, SeqId, Span,
     live::Positions,
+    memory::Memory,
     picture::{PoolPicture, SequencePicture},
 };
 
@@ -80,16 +81,12 @@ impl KvStore {
             return Err(CacheError::Shape(format!("layer {layer} of {}", self.shape.n_layer)));
         }
         let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
-        let (mut k, mut v) = (vec![], vec![]);
-        let planes = self.grown.get(slot).map_or(&self.pool, |layers| layers);
-        for run in self.tables.rows(seq, Positions { start: 0, end: sealed })? {
-            (run.row..run.row + run.len).for_each(|row| planes[layer].read(row, &mut k, &mut v));
-        }
-        if let (Some(residual), Some(ring)) = (self.residual, self.rings.get(slot)) {
-            for run in residual.rows(self.tables.live(seq)?, len, Positions { start: sealed, end: len }) {
-                (run.row..run.row + run.len).for_each(|row| ring[layer].read(row, &mut k, &mut v));
-            }
-        }
+        let rows = self.tables.rows(seq, Positions { start: 0, end: sealed })?;
+        let ring = match self.residual {
+            Some(residual) => residual.rows(self.tables.live(seq)?, len, Positions { start: sealed, end: len }),
+            None => vec![],
+        };
+        let (mut k, mut v) = self.memory.read(slot, layer, &rows, &ring)?;
         if self.spec.rotate {
             // The rotation is its own inverse.
             for rows in [&mut k, &mut v] {
@@ -100,20 +97,22 @@ impl KvStore {
     }
 
     /// The memory that attention over a sequence reads, layer by layer: codes and scales of its live tokens, block by block. For a floor
-    /// under the time that takes.
+    /// under the time that takes; on a device there is nothing that this process could read.
     ///
     /// # Errors
     /// [`CacheError::UnknownSequence`]
     pub fn stored(&self, seq: SeqId) -> Result<Vec<&[u8]>, CacheError> {
-        let len = self.tables.len(seq)?;
+        let (len, slot) = (self.tables.len(seq)?, self.tables.slot(seq)?);
+        let Memory::Host(memory) = &self.memory else { return Ok(vec![]) };
         let span = Span { seq, past: len, new: 0 };
-        let mut memory = vec![];
+        let (rows, ring) = self.visible(span, Positions { start: len, end: len })?;
+        let mut bytes = vec![];
         for layer in 0..self.shape.n_layer {
-            for tile in self.tiles(span, layer, Positions { start: len, end: len })? {
-                memory.extend([tile.keys, tile.values].iter().flat_map(|rows| rows.bytes(tile.first, tile.len)));
+            for tile in memory.tiles(slot, layer, &rows, &ring) {
+                bytes.extend([tile.keys, tile.values].iter().flat_map(|rows| rows.bytes(tile.first, tile.len)));
             }
         }
-        Ok(memory)
+        Ok(bytes)
     }
 
     /// Mixes up the free blocks of a pool, as use would: see [`super::pool::BlockPool::shuffle_free`].

@@ -6,7 +6,6 @@ use super::{
     CacheError, KvStore, Layout, SeqId,
     blocks::{NO_BLOCK, OpenSequence},
     live::Positions,
-    planes::LayerPlanes,
     vec_bytes,
 };
 
@@ -48,18 +47,15 @@ impl KvStore {
     /// What the store takes now.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
-        let bytes_of = |layers: &Vec<LayerPlanes>| layers.iter().map(LayerPlanes::bytes).sum::<u64>();
         let sequences = || self.tables.open_sequences();
         let live_tokens = sequences().map(|(_, sequence)| sequence.live.count() as u64).sum();
         let all_tokens: u64 = sequences().map(|(_, sequence)| sequence.len as u64).sum();
-        let grown_bytes: u64 = self.grown.iter().map(bytes_of).sum();
-        let ring_bytes: u64 = self.rings.iter().map(bytes_of).sum();
-        let held_ring_bytes: u64 = sequences().filter_map(|(slot, _)| self.rings.get(slot)).map(bytes_of).sum();
+        let grown_bytes = self.memory.grown_bytes();
+        let (ring_bytes, held_ring_bytes) = self.memory.ring_bytes(sequences().map(|(slot, _)| slot));
         let held_blocks = (self.tables.n_held() * self.tables.block_len()) as u64 * self.token_bytes();
         let count = self.count_rows();
-        let headers = |slots: &Vec<Vec<LayerPlanes>>| vec_bytes(slots) + slots.iter().map(vec_bytes).sum::<u64>();
         Footprint {
-            reserved_bytes: bytes_of(&self.pool) + grown_bytes + ring_bytes,
+            reserved_bytes: self.memory.pool_bytes() + grown_bytes + ring_bytes,
             held_bytes: grown_bytes + held_blocks + held_ring_bytes,
             used_bytes: count.live as u64 * self.token_bytes() + count.exact as u64 * self.exact_token_bytes(),
             dead_bytes: count.dead as u64 * self.token_bytes() + count.exact_dead as u64 * self.exact_token_bytes(),
@@ -67,9 +63,7 @@ impl KvStore {
             evicted_tokens: all_tokens - live_tokens,
             copied_bytes: self.copied_bytes,
             metadata_bytes: self.tables.metadata_bytes()
-                + vec_bytes(&self.pool)
-                + headers(&self.grown)
-                + headers(&self.rings)
+                + self.memory.metadata_bytes()
                 + vec_bytes(&self.scores)
                 + self.scores.iter().map(vec_bytes).sum::<u64>(),
         }

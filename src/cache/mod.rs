@@ -12,6 +12,7 @@ mod inspect;
 mod ledger;
 pub mod lengths;
 pub mod live;
+mod memory;
 pub mod picture;
 mod planes;
 pub mod pool;

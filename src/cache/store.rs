@@ -7,19 +7,22 @@
 
 mod plan;
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
+
+use candle_core::Device;
 
 use crate::kernels::{
     HeadShape,
     codec::{Codec, GROUP, Levels},
-    walk::Tile,
+    cuda::{Gpu, RowCopy},
 };
 
 use super::{
     CacheError, CacheSpec, Format, Layout, Span, Step,
-    blocks::{BlockTables, RowRun, SeqId},
+    blocks::{BlockCopy, BlockTables, RowRun, SeqId},
     live::Positions,
-    planes::{LayerLevels, LayerPlanes, TokenRows},
+    memory::{DeviceMemory, Group, HostMemory, Memory, MemoryShape},
+    planes::{LayerLevels, TokenRows},
     residual::Residual,
     vec_bytes,
 };
@@ -73,6 +76,10 @@ impl Calibration {
         Self { layers: layers.collect() }
     }
 
+    pub(super) fn layer(&self, layer: usize) -> Option<&LayerLevels> {
+        self.layers.get(layer)
+    }
+
     /// Keys' and values' levels of each layer.
     pub fn layers(&self) -> impl Iterator<Item = (&Levels, &Levels)> {
         self.layers.iter().map(|(keys, values)| (&**keys, &**values))
@@ -104,13 +111,9 @@ pub struct KvStore {
     pub(super) shape: KvShape,
     pub(super) rows: TokenRows,
     pub(super) tables: BlockTables,
-    /// The pool's planes, one per layer; none for `concat`.
-    pub(super) pool: Vec<LayerPlanes>,
-    /// The buffers of each sequence slot, one per layer; for `concat` only.
-    pub(super) grown: Vec<Vec<LayerPlanes>>,
-    /// Formats that quantize groups of tokens keep the newest exact, in the ring of their sequence, one per layer.
+    /// Formats that quantize groups of tokens keep the newest exact.
     pub(super) residual: Option<Residual>,
-    pub(super) rings: Vec<Vec<LayerPlanes>>,
+    pub(super) memory: Memory,
     /// The attention that each token of a sequence got so far; for policies that ask for it.
     pub(super) scores: Vec<Vec<f64>>,
     pub(super) copied_bytes: u64,
@@ -134,37 +137,45 @@ impl KvStore {
         config: StoreConfig,
         calibration: Option<&Calibration>,
     ) -> Result<Self, CacheError> {
+        Self::on(&Device::Cpu, spec, shape, config, calibration)
+    }
+
+    /// A store in the memory of a device: keys and values never leave it unless somebody asks to see them ([`KvStore::read`]).
+    ///
+    /// # Errors
+    /// As [`KvStore::with_calibration`]; [`CacheError::Refused`] also where the device has no kernels for the format, and
+    /// [`CacheError::Candle`] if it has no memory left.
+    pub fn on(
+        device: &Device,
+        spec: CacheSpec,
+        shape: KvShape,
+        config: StoreConfig,
+        calibration: Option<&Calibration>,
+    ) -> Result<Self, CacheError> {
         let Plan { tables, rows, residual, .. } = plan(spec, shape, config)?;
         let calibration = match (spec.format, calibration) {
             (Format::Kvq { .. }, Some(calibration)) if calibration.fits(rows, shape.n_layer) => Some(calibration),
             (Format::Kvq { .. }, _) => return Err(CacheError::NotCalibrated(spec)),
             _ => None,
         };
-        let (n_layer, n_sequences) = (shape.n_layer, config.max_sequences);
-        let layers = |rows: TokenRows, n_rows: usize| -> Vec<LayerPlanes> {
-            let levels = |layer: usize| calibration.and_then(|all| all.layers.get(layer));
-            let mut layers = Vec::with_capacity(n_layer);
-            layers.extend((0..n_layer).map(|layer| LayerPlanes::new(rows, levels(layer), n_rows)));
-            layers
-        };
-        let is_concat = spec.layout == Layout::Concat;
-        let pool = if is_concat { vec![] } else { layers(rows, tables.n_blocks() * tables.block_len()) };
-        let mut grown = slots(is_concat, n_sequences);
-        for slot in &mut grown {
-            *slot = layers(rows, 0);
-        }
-        Ok(Self {
-            spec,
-            shape,
+        let memory_shape = MemoryShape {
+            kv: shape,
             rows,
-            grown,
-            rings: slots(residual.is_some(), n_sequences),
-            scores: slots(spec.retention.needs_scores(), n_sequences),
-            tables,
-            pool,
-            residual,
-            copied_bytes: 0,
-        })
+            pool_rows: tables.n_blocks() * tables.block_len(),
+            grows: spec.layout == Layout::Concat,
+            ring_rows: ring_rows(residual, shape),
+            n_sequences: config.max_sequences,
+        };
+        let memory = match Gpu::of(device)? {
+            None => Memory::Host(HostMemory::new(memory_shape, calibration)),
+            Some(gpu) => match DeviceMemory::refuses(memory_shape) {
+                None => Memory::Device(Box::new(DeviceMemory::new(gpu, memory_shape)?)),
+                Some(reason) => return Err(CacheError::Refused { lane: spec, reason }),
+            },
+        };
+        let mut scores = Vec::with_capacity(if spec.retention.needs_scores() { config.max_sequences } else { 0 });
+        scores.resize_with(scores.capacity(), Vec::new);
+        Ok(Self { spec, shape, rows, scores, tables, memory, residual, copied_bytes: 0 })
     }
 
     /// The most bytes of keys, values and scales such a store takes, before it is built.
@@ -195,12 +206,7 @@ impl KvStore {
         if let Some(scores) = self.scores.get_mut(slot) {
             *scores = Vec::with_capacity(self.shape.max_seq_len);
         }
-        let (n_layer, rows) = (self.shape.n_layer, self.ring_rows());
-        if let Some(ring) = self.rings.get_mut(slot) {
-            let exact = TokenRows::of(Format::F32, self.shape.heads);
-            ring.reserve_exact(n_layer);
-            ring.extend((0..n_layer).map(|_| LayerPlanes::new(exact, None, rows)));
-        }
+        self.memory.open(slot);
         Ok(seq)
     }
 
@@ -212,27 +218,12 @@ impl KvStore {
     pub fn fork(&mut self, seq: SeqId) -> Result<SeqId, CacheError> {
         let parent = self.tables.slot(seq)?;
         let (child, copies) = self.tables.fork(seq)?;
-        let (block_len, slot, len) = (self.tables.block_len(), self.tables.slot(child)?, self.tables.len(child)?);
-        let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
-        for planes in &mut self.pool {
-            for copy in &copies {
-                let rows = copy.rows.min(sealed.saturating_sub(copy.first));
-                planes.copy_within(copy.from as usize * block_len, copy.to as usize * block_len, rows);
-                self.copied_bytes += (rows * self.rows.bytes()) as u64;
-            }
-        }
-        if self.spec.layout == Layout::Concat {
-            let rows = self.tables.live(child)?.count();
-            for layer in 0..self.shape.n_layer {
-                self.grown[slot][layer] = self.grown[parent][layer].with(&[RowRun { row: 0, len: rows }], rows);
-                self.copied_bytes += (rows * self.rows.bytes()) as u64;
-            }
-        }
-        if let Some(ring) = self.rings.get(parent) {
-            let all = RowRun { row: 0, len: self.ring_rows() };
-            self.rings[slot] = ring.iter().map(|layer| layer.with(&[all], all.len)).collect();
-            self.copied_bytes += all.len as u64 * self.exact_token_bytes();
-        }
+        let slot = self.tables.slot(child)?;
+        let len = self.tables.len(child)?;
+        self.copy_blocks(0..self.shape.n_layer, &copies, len)?;
+        let n_grown = if self.spec.layout == Layout::Concat { self.tables.live(child)?.count() } else { 0 };
+        self.memory.fork(parent, slot, n_grown)?;
+        self.copied_bytes += n_grown as u64 * self.token_bytes() + self.ring_rows() as u64 * self.exact_token_bytes();
         if let Some(scores) = self.scores.get(parent) {
             let mut copy = Vec::with_capacity(self.shape.max_seq_len);
             copy.extend_from_slice(scores);
@@ -248,12 +239,7 @@ impl KvStore {
     pub fn close(&mut self, seq: SeqId) -> Result<(), CacheError> {
         let slot = self.tables.slot(seq)?;
         self.tables.close(seq)?;
-        for planes in self.grown.get_mut(slot).into_iter().flatten() {
-            *planes = planes.with(&[], 0);
-        }
-        if let Some(ring) = self.rings.get_mut(slot) {
-            *ring = vec![];
-        }
+        self.memory.close(slot)?;
         if let Some(scores) = self.scores.get_mut(slot) {
             *scores = vec![];
         }
@@ -301,12 +287,9 @@ impl KvStore {
             }
         }
         self.tables.truncate(seq, len)?;
-        if let Some(layers) = self.grown.get_mut(slot).filter(|_| len < current) {
+        if self.spec.layout == Layout::Concat && len < current {
             let rows = self.tables.live(seq)?.count();
-            for planes in layers {
-                *planes = planes.with(&[RowRun { row: 0, len: rows }], rows);
-                self.copied_bytes += (rows * self.rows.bytes()) as u64;
-            }
+            self.keep(slot, &[RowRun { row: 0, len: rows }], rows)?;
         }
         if let Some(scores) = self.scores.get_mut(slot) {
             scores.truncate(len);
@@ -321,7 +304,7 @@ impl KvStore {
     /// [`CacheError::RepeatedSequence`], [`CacheError::EmptyStep`]
     pub fn reserve(&mut self, requests: &[(SeqId, usize)]) -> Result<Step<'_>, CacheError> {
         let reservation = self.tables.reserve(requests)?;
-        Ok(Step::new(self, reservation))
+        Step::new(self, reservation)
     }
 
     /// Keys, values and scales of one token over all layers, as its format stores it.
@@ -340,19 +323,17 @@ impl KvStore {
         ring_rows(self.residual, self.shape)
     }
 
-    /// What the tokens `part` of a span see in one layer, as tiles for the walk: first what is sealed, then what is exact.
-    pub(super) fn tiles(&self, span: Span, layer: usize, part: Positions) -> Result<Vec<Tile<'_>>, CacheError> {
-        let slot = self.tables.slot(span.seq)?;
+    /// Where lies what the tokens `part` of a span see: first what is sealed, then what is exact, in rows of a ring.
+    pub(super) fn visible(&self, span: Span, part: Positions) -> Result<(Vec<RowRun>, Vec<RowRun>), CacheError> {
         let sealed = self.residual.map_or(part.end, |residual| residual.sealed(part.start));
-        let planes = self.grown.get(slot).map_or(&self.pool, |layers| layers);
         let runs = self.tables.rows(span.seq, Positions { start: 0, end: sealed })?;
-        let mut tiles: Vec<Tile<'_>> = runs.into_iter().map(|run| planes[layer].tile(run)).collect();
-        if let (Some(residual), Some(ring)) = (self.residual, self.rings.get(slot)) {
-            let open = Positions { start: sealed, end: part.end };
-            let runs = residual.rows(self.tables.live(span.seq)?, span.past, open);
-            tiles.extend(runs.into_iter().map(|run| ring[layer].tile(run)));
-        }
-        Ok(tiles)
+        let ring = match self.residual {
+            Some(residual) => {
+                residual.rows(self.tables.live(span.seq)?, span.past, Positions { start: sealed, end: part.end })
+            }
+            None => vec![],
+        };
+        Ok((runs, ring))
     }
 
     /// The positions of what a span sees up to `end`, in the order of its tiles.
@@ -361,44 +342,73 @@ impl KvStore {
         Ok(live.chain(span.past..end).collect())
     }
 
-    /// Quantizes the groups of one layer that become due when a sequence grows from `from` tokens to `to`.
-    pub(super) fn seal(&mut self, seq: SeqId, layer: usize, from: usize, to: usize) {
-        let (Some(residual), Ok(slot)) = (self.residual, self.tables.slot(seq)) else { return };
-        let Some(ring) = self.rings.get(slot) else { return };
-        for first in (residual.sealed(from)..residual.sealed(to)).step_by(GROUP) {
-            // A block that was given back has nothing left to store.
-            let Ok(Some(row)) = self.tables.row(seq, first) else { continue };
-            self.pool[layer].seal(row, &ring[layer], std::array::from_fn(|i| residual.row(first + i)));
-            self.copied_bytes += (GROUP * self.rows.bytes()) as u64;
+    /// The groups that become due when a sequence grows from `from` tokens to `to`.
+    pub(super) fn due(&self, seq: SeqId, from: usize, to: usize) -> Vec<Group> {
+        let Some(residual) = self.residual else { return vec![] };
+        let firsts = (residual.sealed(from)..residual.sealed(to)).step_by(GROUP);
+        firsts
+            .filter_map(|first| {
+                // A block that was given back has nothing left to store.
+                let row = self.tables.row(seq, first).ok().flatten()?;
+                Some(Group { row, ring_rows: std::array::from_fn(|i| residual.row(first + i)) })
+            })
+            .collect()
+    }
+
+    /// Quantizes groups of a sequence in some layers.
+    pub(super) fn seal(&mut self, seq: SeqId, layers: Range<usize>, groups: &[Group]) -> Result<(), CacheError> {
+        if groups.is_empty() {
+            return Ok(());
         }
+        self.copied_bytes += (layers.len() * groups.len() * GROUP * self.rows.bytes()) as u64;
+        self.memory.seal(self.tables.slot(seq)?, layers, groups)
+    }
+
+    /// Copies the filled rows of blocks that are no longer shared, in some layers, of a sequence of `len` tokens.
+    pub(super) fn copy_blocks(
+        &mut self,
+        layers: Range<usize>,
+        copies: &[BlockCopy],
+        len: usize,
+    ) -> Result<(), CacheError> {
+        let block_len = self.tables.block_len();
+        let small = |n: usize| u32::try_from(n).map_err(|_| CacheError::TooLarge);
+        // Tokens that are not sealed yet lie in a ring, not here.
+        let sealed = self.residual.map_or(usize::MAX, |residual| residual.sealed(len));
+        let mut runs = vec![];
+        for copy in copies {
+            let n_rows = copy.rows.min(sealed.saturating_sub(copy.first));
+            if n_rows > 0 {
+                let row = |block: u32| small(block as usize * block_len);
+                runs.push(RowCopy { from: row(copy.from)?, to: row(copy.to)?, n_rows: small(n_rows)? });
+                self.copied_bytes += (layers.len() * n_rows * self.rows.bytes()) as u64;
+            }
+        }
+        if runs.is_empty() { Ok(()) } else { self.memory.copy_rows(layers, &runs) }
+    }
+
+    /// A sequence's own buffers are replaced by such as hold the rows `kept`, and no more.
+    fn keep(&mut self, slot: usize, kept: &[RowRun], n_rows: usize) -> Result<(), CacheError> {
+        self.copied_bytes += n_rows as u64 * self.token_bytes();
+        self.memory.keep(slot, 0..self.shape.n_layer, kept, n_rows)
     }
 
     /// Lets go of what the policy does not keep.
-    pub(super) fn evict(&mut self, seq: SeqId) {
-        let (Ok(slot), Ok(len), Ok(live)) = (self.tables.slot(seq), self.tables.len(seq), self.tables.live(seq)) else {
-            return;
-        };
+    pub(super) fn evict(&mut self, seq: SeqId) -> Result<(), CacheError> {
+        let (slot, len, live) = (self.tables.slot(seq)?, self.tables.len(seq)?, self.tables.live(seq)?);
         let scores = self.scores.get(slot).map_or(&[][..], Vec::as_slice);
         let evicted = self.spec.retention.evictions(live, len, scores);
         if evicted.is_empty() {
-            return;
+            return Ok(());
         }
         let before = live.clone();
-        let after = self.tables.evict(seq, &evicted).and_then(|_| self.tables.live(seq));
-        if let (Some(layers), Ok(after)) = (self.grown.get_mut(slot), after) {
+        self.tables.evict(seq, &evicted)?;
+        if self.spec.layout == Layout::Concat {
+            let after = self.tables.live(seq)?;
             let run = |range: Positions| RowRun { row: before.rank(range.start), len: range.len() };
             let (kept, rows): (Vec<RowRun>, usize) = (after.ranges().map(run).collect(), after.count());
-            for planes in layers {
-                *planes = planes.with(&kept, rows);
-                self.copied_bytes += (rows * self.rows.bytes()) as u64;
-            }
+            self.keep(slot, &kept, rows)?;
         }
+        Ok(())
     }
-}
-
-/// Something for each sequence, once it is open; nothing where it is not wanted.
-fn slots<T>(wanted: bool, n_sequences: usize) -> Vec<Vec<T>> {
-    let mut slots = Vec::with_capacity(if wanted { n_sequences } else { 0 });
-    slots.resize_with(slots.capacity(), Vec::new);
-    slots
 }

@@ -4,6 +4,8 @@ use candle_core::Tensor;
 use candle_transformers::generation::{LogitsProcessor, Sampling as Rule};
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::cuda::Gpu;
+
 use super::EngineError;
 
 /// Temperature 0 is greedy: always the likeliest token, and the rest is ignored.
@@ -54,25 +56,33 @@ impl Sampling {
 }
 
 /// A seeded sampler; the same seed and logits give the same tokens.
-pub struct Sampler(LogitsProcessor);
+pub struct Sampler {
+    processor: LogitsProcessor,
+    is_greedy: bool,
+}
 
 impl Sampler {
     /// # Errors
     /// [`EngineError::BadSampling`]
     pub fn new(sampling: &Sampling, vocab_size: usize) -> Result<Self, EngineError> {
         sampling.check()?;
-        Ok(Self(LogitsProcessor::from_sampling(sampling.seed, sampling.rule(vocab_size))))
+        let rule = sampling.rule(vocab_size);
+        let is_greedy = rule == Rule::ArgMax;
+        Ok(Self { processor: LogitsProcessor::from_sampling(sampling.seed, rule), is_greedy })
     }
 
-    /// Picks a token from `logits` `[V]`.
+    /// Picks a token from `logits` `[V]`. On a GPU the likeliest is found there, and only its number comes to the host.
     ///
     /// # Errors
     /// [`EngineError::NotANumber`], candle's
     pub fn pick(&mut self, logits: &Tensor) -> Result<u32, EngineError> {
+        if let Some(gpu) = Gpu::of(logits.device())?.filter(|_| self.is_greedy) {
+            return gpu.argmax(logits)?.ok_or(EngineError::NotANumber);
+        }
         if logits.to_vec1::<f32>()?.iter().any(|x| x.is_nan()) {
             return Err(EngineError::NotANumber);
         }
-        Ok(self.0.sample(logits)?)
+        Ok(self.processor.sample(logits)?)
     }
 }
 

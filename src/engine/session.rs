@@ -65,7 +65,7 @@ impl Session {
                 // Whoever wants to see it go on, or to cancel it, has asked for it before.
                 let calibrated = model.calibrated(spec, &mut |_| {}, &AtomicBool::new(false))?;
                 let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
-                let mut store = KvStore::with_calibration(spec, shape, config.store, calibration)?;
+                let mut store = KvStore::on(model.model.device(), spec, shape, config.store, calibration)?;
                 let seq = store.open()?;
                 Some((store, seq))
             }
@@ -199,7 +199,7 @@ impl Session {
                     for tokens in before.chunks(chunk) {
                         let mut step = store.reserve(&[(*seq, tokens.len())])?;
                         model.hidden(tokens, &mut step, None, cancel)?;
-                        step.commit(false);
+                        step.commit(false)?;
                     }
                     let mut step = store.reserve(&[(*seq, last.len())])?;
                     (model.forward(last, &mut step, None, Logits::Last, cancel)?, Some(step))
@@ -212,7 +212,7 @@ impl Session {
             let token_id = self.sampler.pick(&logits)?;
             let sample_secs = sampling.elapsed().as_secs_f64();
             if let Some(step) = last_step {
-                step.commit(true);
+                step.commit(true)?;
             }
             (logits, token_id, sample_secs)
         };

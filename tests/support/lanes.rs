@@ -82,7 +82,7 @@ impl Source {
             let [q, k, v] = self.tensors(tokens, layer);
             outs.push(floats(&step.attend(layer, &q, &k, &v, None)?));
         }
-        step.commit(true);
+        step.commit(true).expect("a step");
         Ok(outs)
     }
 

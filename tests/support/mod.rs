@@ -80,7 +80,7 @@ pub fn forward(model: &Gpt2, store: &mut KvStore, batch: &[(SeqId, &[u32])]) -> 
     let tokens: Vec<u32> = batch.iter().flat_map(|(_, tokens)| tokens.iter().copied()).collect();
     let mut step = store.reserve(&requests).expect("room");
     let logits = model.forward(&tokens, &mut step, None, Logits::Last, &NEVER).expect("forward");
-    step.commit(true);
+    step.commit(true).expect("a step");
     logits.to_vec2().expect("logits")
 }
 

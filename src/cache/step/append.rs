@@ -7,7 +7,9 @@ use candle_core::Tensor;
 
 use crate::cache::KvShape;
 
-use super::{CacheError, HeadRows, HostRows, Step};
+use crate::cache::{CacheError, host::HostRows, memory::Memory};
+
+use super::{Step, host::HeadRows};
 
 impl Step<'_> {
     /// Stores `k` and `v` of one layer, `[T, n_kv_head, head_dim]`, as [`crate::cache::KvAccess::attend`] does before it looks for an answer. To
@@ -16,16 +18,20 @@ impl Step<'_> {
     /// # Errors
     /// Those of `attend`.
     pub fn append(&mut self, layer: usize, k: &Tensor, v: &Tensor) -> Result<(), CacheError> {
+        if matches!(self.store.memory, Memory::Device(_)) {
+            return self.append_on_device(layer, k, v);
+        }
         let (k_rows, v_rows) = (self.host_rows("k", k, layer)?, self.host_rows("v", v, layer)?);
         let (keys, values) = (self.head_rows("k", &k_rows, layer)?, self.head_rows("v", &v_rows, layer)?);
 
-        self.copy_shared(layer);
+        self.copy_shared(layer)?;
         let mut first = 0;
         for index in 0..self.reservation.spans.len() {
             let span = self.reservation.spans[index];
             let mut sealed_for = span.past;
             for part in self.parts[index].clone() {
-                self.store.seal(span.seq, layer, sealed_for, part.start);
+                let due = self.store.due(span.seq, sealed_for, part.start);
+                self.store.seal(span.seq, layer..layer + 1, &due)?;
                 sealed_for = part.start;
                 self.write(layer, span, part, &keys.from(first), &values.from(first))?;
             }

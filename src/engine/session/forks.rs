@@ -79,7 +79,7 @@ impl Session {
         let mut step = store.reserve(&[(seq, 1)])?;
         let logits = model.model.forward(&[fork.newest], &mut step, None, Logits::Last, cancel)?; // [1, V]
         let token = likeliest(&logits.get(0)?.to_vec1::<f32>()?, &[]).ok_or(EngineError::NotANumber)?;
-        step.commit(true);
+        step.commit(true)?;
         fork.newest = token;
         Ok(token)
     }

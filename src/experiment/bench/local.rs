@@ -157,7 +157,7 @@ impl LocalArm {
                 for layer in 0..n_layer {
                     step.append(layer, &rows(layer, 0)?, &rows(layer, 1)?)?;
                 }
-                step.commit(is_last);
+                step.commit(is_last)?;
             }
             Cache::Candle(cache) => {
                 cache.begin(n_tokens);
@@ -224,7 +224,7 @@ impl LocalArm {
                     let requests: Vec<_> = seqs.iter().map(|seq| (*seq, new)).collect();
                     let mut step = store.reserve(&requests)?;
                     let logits = model.forward(&tokens, &mut step, None, Logits::Last, cancel)?;
-                    step.commit(true);
+                    step.commit(true)?;
                     logits
                 }
                 (_, Some(cache)) => {
@@ -366,7 +366,7 @@ fn store(
     let calibrated = model.calibrated(spec, calibrating, cancel)?;
     let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
     let config = StoreConfig { max_sequences: test.batch, memory_limit_bytes: None };
-    let mut store = KvStore::with_calibration(spec, model.model.config().kv_shape(), config, calibration)?;
+    let mut store = KvStore::on(model.model.device(), spec, model.model.config().kv_shape(), config, calibration)?;
     store.shuffle_free(SEED);
     Ok(store)
 }

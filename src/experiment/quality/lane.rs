@@ -28,7 +28,7 @@ impl LaneRun {
     pub fn new(model: &LoadedModel, spec: CacheSpec, config: StoreConfig) -> Result<Self, EngineError> {
         let calibrated = model.calibrated(spec, &mut |_| {}, &AtomicBool::new(false))?;
         let calibration = calibrated.as_ref().map(|calibrated| &calibrated.calibration);
-        let store = KvStore::with_calibration(spec, model.model.config().kv_shape(), config, calibration)?;
+        let store = KvStore::on(model.model.device(), spec, model.model.config().kv_shape(), config, calibration)?;
         let (picked, parted) = (vec![], vec![]);
         Ok(Self { store, sequences: vec![], tally: Tally::default(), picked, parted, failed: None })
     }
@@ -75,7 +75,7 @@ impl LaneRun {
         let rows: Vec<Vec<f32>> = logits.to_vec2()?; // [passages, V]
         let predictions = rows.iter().map(|row| Prediction::of(row)).collect::<Option<_>>();
         let predictions = predictions.ok_or(EngineError::NotANumber)?;
-        step.commit(true);
+        step.commit(true)?;
         Ok(predictions)
     }
 }

@@ -3,10 +3,11 @@
 // kept apart, since a fused one rounds differently.
 #include "common.cuh"
 
-// The flag that says: a value was no number, or infinite. Such a row is stored as it comes; whoever reads the flag refuses the step.
-__device__ __forceinline__ void check(float x, uint32_t* not_finite) {
+// The flag that says: a value was no number, or infinite. It names the first token with such a value, counted down from all ones, so that 0
+// says that there was none. Such a row is stored as it comes; whoever reads the flag refuses the step.
+__device__ __forceinline__ void check(float x, uint32_t token, uint32_t* not_finite) {
     if (!isfinite(x)) {
-        atomicOr(not_finite, 1u);
+        atomicMax(not_finite, 0xffffffffu - token);
     }
 }
 
@@ -207,7 +208,7 @@ __device__ __forceinline__ void append(
         head_dim, static_cast<int>(threadIdx.x),
     };
     for (int i = row.lane; i < head_dim; i += WARP) {
-        check(row.x[i], not_finite);
+        check(row.x[i], static_cast<uint32_t>(source), not_finite);
     }
     Store::store(row);
 }

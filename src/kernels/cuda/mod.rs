@@ -8,11 +8,28 @@
 //! | `append.cu` | `append_FORMAT` stores new rows, quantized on the way; `seal_channelsBITS` a group of 32 tokens by channel |
 //! | `walk.cu` | `walk_FORMAT_WIDTH` attends, any number of queries of any sequences in one launch; `merge` brings the splits of a query together; `weights` and `add_scores` make attention weights of scores, and sums of those |
 //! | `prefill.cu` | `prefill_FORMAT` attends for the queries of a prompt, a tile of rows for eight of them |
-//! | `rows.cu` | `copy_rows_WORD` copies what a fork needs, `argmax` picks tokens |
+//! | `rows.cu` | `copy_rows_WORD` copies what a fork or a growing buffer needs, `rotate` rotates rows, `argmax` picks tokens |
 //!
 //! **A sequence is a list of rows** on a device: where each of its tokens lies, in the order of their positions, evicted ones left out (as `SGLang` and
 //! `FlashInfer` have it for pages of one token). A block table says the same in fewer numbers, but a list costs 4 bytes beside the thousands that
 //! a token's keys and values are, and knows no block length, no half-dead blocks, and no difference between layouts.
+
+#[cfg(not(feature = "cuda"))]
+#[path = "absent.rs"]
+mod driver;
+#[cfg(feature = "cuda")]
+mod driver;
+
+mod counts;
+mod lists;
+mod ops;
+mod planes;
+
+pub use counts::Counts;
+pub use driver::{Gpu, Memory};
+pub use lists::{Lists, Queries, Rows};
+pub use ops::{Asking, Kernels, LayerView, RowCopies, Uploaded, Weights, floats};
+pub use planes::{HostPlane, PlaneMemory, PlaneView, TensorRows};
 
 use super::{HeadShape, codec::Codec};
 
@@ -76,13 +93,25 @@ pub struct WalkOut {
     pub scores_stride: i32,
 }
 
-/// Rows that are copied inside a plane. Runs of one launch do not overlap, and none copies what another writes: they run at once.
+/// Rows that are copied. Runs of one launch do not overlap, and none copies what another writes: they run at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RowCopy {
     pub from: u32,
     pub to: u32,
     pub n_rows: u32,
+}
+
+/// An argument of a kernel.
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "nothing is launched"))]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Argument {
+    Address(Address),
+    Int(i32),
+    Word(u32),
+    Layer(Layer),
+    Shape(WalkShape),
+    Out(WalkOut),
 }
 
 /// How many blocks of how many threads, and the memory that each block shares.
@@ -218,6 +247,28 @@ impl Geometry {
     #[must_use]
     pub fn of_results(heads: HeadShape, n_queries: usize) -> Self {
         Self { grid: [small(n_queries), small(heads.n_head), 1], n_threads: WALK_WARPS * WARP, shared_bytes: 0 }
+    }
+
+    /// Copying so many runs, the longest of so many words.
+    #[must_use]
+    pub fn copy(n_runs: usize, most_words: usize) -> Self {
+        const THREADS: usize = 256;
+        const MOST_BLOCKS: usize = 64;
+        let blocks = small(most_words.div_ceil(THREADS).clamp(1, MOST_BLOCKS));
+        Self { grid: [blocks, small(n_runs), 1], n_threads: small(THREADS), shared_bytes: 0 }
+    }
+
+    /// Rotating the rows of so many tokens.
+    #[must_use]
+    pub fn rotate(n_tokens: usize, heads: usize, head_dim: usize) -> Self {
+        Self { grid: [small(n_tokens), small(heads), 1], n_threads: WARP, shared_bytes: small(head_dim) * 4 }
+    }
+
+    /// Summing what so many rows got.
+    #[must_use]
+    pub fn add_scores(n_rows: usize) -> Self {
+        const THREADS: u32 = 128;
+        Self { grid: [small(n_rows).div_ceil(THREADS), 1, 1], n_threads: THREADS, shared_bytes: 0 }
     }
 
     /// Picking a token for each of so many rows.

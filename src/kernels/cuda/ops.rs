@@ -1,0 +1,474 @@
+//! What a cache asks of a GPU, checked before it is launched: no call of these can make a kernel read or write beyond the memory it is given.
+
+#![expect(unsafe_code, reason = "the one place that launches kernels")]
+
+use candle_core::{Error, Result, Tensor};
+
+use super::{
+    Address, Argument, Geometry, Gpu, Layer, Lists, Memory, PlaneMemory, PlaneView, Plane, Queries, RowCopy, Rows,
+    TILE_QUERIES, TensorRows, WalkOut, WalkShape, append_name, format_name, n_splits, prefill_name, walk_name,
+};
+use crate::kernels::{
+    HeadShape,
+    codec::{Codec, GROUP},
+};
+
+/// Lists on a GPU.
+pub struct Uploaded {
+    memory: Memory,
+}
+
+/// The kernels of one format of keys and values, for heads of one shape.
+#[derive(Clone)]
+pub struct Kernels {
+    gpu: Gpu,
+    heads: HeadShape,
+    shape: WalkShape,
+    format: String,
+    walk: String,
+}
+
+/// Keys and values of a layer, and the exact ones where a format has them.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerView<'a> {
+    pub keys: PlaneView<'a>,
+    pub values: PlaneView<'a>,
+    pub exact: Option<(PlaneView<'a>, PlaneView<'a>)>,
+}
+
+/// Queries that attend, and where the result goes.
+pub struct Asking<'a> {
+    /// `[T, n_head, head_dim]`, as `out` is.
+    pub q: &'a TensorRows,
+    pub out: &'a TensorRows,
+    /// The first of the queries among the `T` tokens.
+    pub first_token: usize,
+    pub lists: &'a Uploaded,
+    pub queries: Queries,
+    /// Whether all queries are of one sequence, in the order of their positions.
+    pub one_sequence: bool,
+}
+
+/// Attention weights `[query][n_head][stride]` on a GPU.
+pub struct Weights {
+    scores: Memory,
+    stats: Memory,
+    n_queries: usize,
+    stride: usize,
+}
+
+fn refuse<T>(what: &str) -> Result<T> {
+    Err(Error::Msg(format!("a GPU kernel was asked for what is not there: {what}")))
+}
+
+fn int(n: usize) -> Argument {
+    Argument::Int(i32::try_from(n).unwrap_or(i32::MAX))
+}
+
+fn word(n: usize) -> Argument {
+    Argument::Word(u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+fn words(words: usize) -> Address {
+    4 * words as Address
+}
+
+impl Uploaded {
+    /// # Errors
+    /// The driver's.
+    pub fn new(gpu: &Gpu, lists: &Lists) -> Result<Self> {
+        Ok(Self { memory: gpu.upload(lists.words())? })
+    }
+
+    fn at(&self, first: usize, len: usize) -> Result<Argument> {
+        if (first + len) * 4 > self.memory.len() {
+            return refuse("a list of other lists");
+        }
+        Ok(Argument::Address(self.memory.address() + words(first)))
+    }
+}
+
+impl Gpu {
+    /// Stores tokens of `new`, one of them for each of `to`, in the rows that this names. If one is no finite number, the
+    /// `flag`th word of `flags` is all ones less the number of the first such token.
+    ///
+    /// # Errors
+    /// Lists or planes that do not fit each other; the driver's.
+    pub fn append(
+        &self,
+        new: &TensorRows,
+        lists: &Uploaded,
+        (from, to): (Rows, Rows),
+        plane: &mut PlaneMemory,
+        (flags, flag): (&Memory, usize),
+    ) -> Result<()> {
+        if from.pool_end > new.n_tokens || (new.heads, new.head_dim) != (plane.shape.n_kv_head, plane.shape.head_dim) {
+            return refuse("tokens");
+        }
+        self.append_from((new.address, new.token_stride), lists, (from, to), plane, (flags, flag))
+    }
+
+    fn append_from(
+        &self,
+        (x, token_stride): (Address, usize),
+        lists: &Uploaded,
+        (from, to): (Rows, Rows),
+        plane: &mut PlaneMemory,
+        (flags, flag): (&Memory, usize),
+    ) -> Result<()> {
+        let Some(name) = append_name(plane.codec) else { return refuse("a kernel that stores this format") };
+        if to.pool_end > plane.n_rows || to.exact_end > 0 || from.len != to.len || (flag + 1) * 4 > flags.len() {
+            return refuse("rows to store");
+        }
+        let Plane { codes, scales } = plane.view().plane;
+        let arguments = [
+            Argument::Address(x),
+            int(token_stride),
+            lists.at(from.first, from.len)?,
+            lists.at(to.first, to.len)?,
+            Argument::Address(codes),
+            Argument::Address(scales),
+            int(plane.shape.head_dim),
+            Argument::Address(flags.address() + words(flag)),
+        ];
+        // SAFETY: `from` names tokens that `x` has (the callers looked), `to` rows that the plane has; the flag is there.
+        unsafe { self.launch(&name, Geometry::append(plane.shape.n_kv_head, to.len), &arguments) }
+    }
+
+    /// Quantizes the 32 tokens that lie in the rows `from` of an f32 plane into the rows `to`, the first of which is `first`.
+    ///
+    /// # Errors
+    /// As [`Gpu::append`].
+    pub fn seal(
+        &self,
+        exact: &PlaneMemory,
+        lists: &Uploaded,
+        (from, to, first): (Rows, Rows, usize),
+        plane: &mut PlaneMemory,
+        flags: &Memory,
+    ) -> Result<()> {
+        let is_group = from.len == GROUP && to.len == GROUP && first.is_multiple_of(GROUP);
+        if exact.codec != Codec::F32 || exact.shape != plane.shape || from.pool_end > exact.n_rows || !is_group {
+            return refuse("a group of exact rows");
+        }
+        let Plane { codes: source, .. } = exact.view().plane;
+        let Codec::Channels { bits } = plane.codec else {
+            return self.append_from((source, exact.shape.width()), lists, (from, to), plane, (flags, 0));
+        };
+        if first + GROUP > plane.n_rows {
+            return refuse("rows to seal");
+        }
+        let Plane { codes, scales } = plane.view().plane;
+        let arguments = [
+            Argument::Address(source),
+            lists.at(from.first, from.len)?,
+            word(first),
+            Argument::Address(codes),
+            Argument::Address(scales),
+        ];
+        let heads =
+            HeadShape { n_head: 1, n_kv_head: plane.shape.n_kv_head, head_dim: plane.shape.head_dim };
+        // SAFETY: 32 rows that the exact plane has become 32 rows that the other has.
+        unsafe { self.launch(&format!("seal_channels{bits}"), Geometry::seal(heads), &arguments) }
+    }
+
+    /// Copies runs of rows of one plane into another of the same format.
+    ///
+    /// # Errors
+    /// Rows that are not there; the driver's.
+    pub fn copy_rows(&self, from: &PlaneMemory, to: &mut PlaneMemory, copies: &RowCopies) -> Result<()> {
+        if (from.codec, from.shape) != (to.codec, to.shape) || copies.from_end > from.n_rows || copies.to_end > to.n_rows
+        {
+            return refuse("rows to copy");
+        }
+        self.copy_runs(from, from.view().plane, to.view().plane, copies)
+    }
+
+    /// Copies runs of rows inside a plane; none of them overlaps another.
+    ///
+    /// # Errors
+    /// Rows that are not there; the driver's.
+    pub fn copy_rows_within(&self, plane: &mut PlaneMemory, copies: &RowCopies) -> Result<()> {
+        if copies.from_end.max(copies.to_end) > plane.n_rows {
+            return refuse("rows to copy");
+        }
+        self.copy_runs(plane, plane.view().plane, plane.view().plane, copies)
+    }
+
+    fn copy_runs(&self, format: &PlaneMemory, from: Plane, to: Plane, copies: &RowCopies) -> Result<()> {
+        let (codec, shape) = (format.codec, format.shape);
+        for (from, to, row_bytes) in
+            [(from.codes, to.codes, codec.code_bytes(shape)), (from.scales, to.scales, codec.scale_bytes(shape))]
+        {
+            if row_bytes == 0 {
+                continue;
+            }
+            let word_bytes = if row_bytes.is_multiple_of(16) { 16 } else { 2 };
+            let row_words = row_bytes / word_bytes;
+            let geometry = Geometry::copy(copies.len, copies.most_rows * row_words);
+            let arguments =
+                [Argument::Address(from), Argument::Address(to), copies.lists.at(0, 3 * copies.len)?, word(row_words)];
+            // SAFETY: all runs lie inside of both planes, whose rows are a multiple of 16 or of 2 bytes.
+            unsafe { self.launch(&format!("copy_rows_{word_bytes}"), geometry, &arguments) }?;
+        }
+        Ok(())
+    }
+
+    /// Rows of a tensor `[tokens, heads, head_dim]` as kernels read them, rotated if that is wanted (see [`crate::kernels::hadamard`]).
+    ///
+    /// # Errors
+    /// A tensor that is not on this GPU; the driver's.
+    pub fn rows(&self, tensor: &Tensor, rotated: bool) -> Result<TensorRows> {
+        let rows = self.tensor_rows(tensor)?;
+        if rotated { self.rotated(&rows) } else { Ok(rows) }
+    }
+
+    /// The same rows, rotated.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn rotated(&self, rows: &TensorRows) -> Result<TensorRows> {
+        let out = self.new_rows(rows.n_tokens, rows.heads, rows.head_dim)?;
+        let arguments = [
+            Argument::Address(rows.address),
+            int(rows.token_stride),
+            int(rows.head_dim),
+            Argument::Address(out.address),
+        ];
+        // SAFETY: as many rows as the tensor has, into a tensor of as many.
+        unsafe { self.launch("rotate", Geometry::rotate(rows.n_tokens, rows.heads, rows.head_dim), &arguments) }?;
+        Ok(out)
+    }
+
+    /// The place of the largest of some logits `[V]`, of several the first; `None` if one is no number.
+    ///
+    /// # Errors
+    /// A tensor that is not f32 or not on this GPU; the driver's.
+    pub fn argmax(&self, logits: &Tensor) -> Result<Option<u32>> {
+        let n = logits.elem_count();
+        let logits = self.tensor_rows(&logits.contiguous()?.reshape((1, 1, n))?)?;
+        let place = self.uninitialized(4)?;
+        let arguments = [Argument::Address(logits.address), int(n), Argument::Address(place.address())];
+        // SAFETY: one row of `n` numbers, and room for its place.
+        unsafe { self.launch("argmax", Geometry::argmax(1), &arguments) }?;
+        let place = place.download(0..4)?;
+        let place = place.as_slice().try_into().map(u32::from_le_bytes).ok();
+        Ok(place.filter(|place| (*place as usize) < n))
+    }
+}
+
+/// Runs of rows that are copied, on a GPU.
+pub struct RowCopies {
+    lists: Uploaded,
+    len: usize,
+    from_end: usize,
+    to_end: usize,
+    most_rows: usize,
+}
+
+impl RowCopies {
+    /// # Errors
+    /// The driver's.
+    pub fn new(gpu: &Gpu, copies: &[RowCopy]) -> Result<Self> {
+        let all: Vec<u32> = copies.iter().flat_map(|copy| [copy.from, copy.to, copy.n_rows]).collect();
+        let end = |row: fn(&RowCopy) -> u32| {
+            copies.iter().map(|copy| row(copy) as usize + copy.n_rows as usize).max().unwrap_or(0)
+        };
+        Ok(Self {
+            lists: Uploaded { memory: gpu.upload(&all)? },
+            len: copies.len(),
+            from_end: end(|copy| copy.from),
+            to_end: end(|copy| copy.to),
+            most_rows: copies.iter().map(|copy| copy.n_rows as usize).max().unwrap_or(0),
+        })
+    }
+}
+
+impl Kernels {
+    /// # Errors
+    /// Why there are none for such keys, values and heads.
+    pub fn new(gpu: Gpu, (keys, values): (Codec, Codec), heads: HeadShape) -> std::result::Result<Self, String> {
+        let (format, shape) = Self::names(keys, values, heads)?;
+        let walk = walk_name(&format, heads.head_dim);
+        Ok(Self { gpu, heads, shape, format, walk })
+    }
+
+    /// The name of the format, and heads as kernels take them.
+    fn names(keys: Codec, values: Codec, heads: HeadShape) -> std::result::Result<(String, WalkShape), String> {
+        let format = format_name(keys, values).ok_or("there are no GPU kernels for its format; use --device cpu")?;
+        Ok((format, WalkShape::new(heads)?))
+    }
+
+    /// Why there are no kernels for this, if so.
+    #[must_use]
+    pub fn refuses((keys, values): (Codec, Codec), heads: HeadShape) -> Option<String> {
+        Self::names(keys, values, heads).err()
+    }
+
+    #[must_use]
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// A tensor for the results of so many tokens.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn results(&self, n_tokens: usize) -> Result<TensorRows> {
+        self.gpu.new_rows(n_tokens, self.heads.n_head, self.heads.head_dim)
+    }
+
+    /// Room for the weights of `n_queries` that see at most `stride` rows.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn weights(&self, n_queries: usize, stride: usize) -> Result<Weights> {
+        let rows = n_queries * self.heads.n_head;
+        Ok(Weights {
+            scores: self.gpu.zeroed(rows * stride * 4)?,
+            stats: self.gpu.zeroed(rows * 8)?,
+            n_queries,
+            stride,
+        })
+    }
+
+    /// Attention: every query over the rows that it sees. `scratch` is kept for the next call.
+    ///
+    /// # Errors
+    /// Rows, queries or tensors that do not fit each other; the driver's.
+    pub fn attend(
+        &self,
+        layer: &LayerView<'_>,
+        asking: &Asking<'_>,
+        weights: Option<&mut Weights>,
+        scratch: &mut Option<Memory>,
+    ) -> Result<()> {
+        let Asking { q, out, first_token, lists, queries, one_sequence } = *asking;
+        let HeadShape { n_head, n_kv_head, head_dim } = self.heads;
+        let fits = |plane: &PlaneView<'_>, end: usize| {
+            (plane.shape.n_kv_head, plane.shape.head_dim) == (n_kv_head, head_dim) && end <= plane.n_rows
+        };
+        let exact_fits = match layer.exact {
+            Some((keys, values)) => fits(&keys, queries.exact_end) && fits(&values, queries.exact_end),
+            None => queries.exact_end == 0,
+        };
+        if !fits(&layer.keys, queries.pool_end) || !fits(&layer.values, queries.pool_end) || !exact_fits {
+            return refuse("rows to attend to");
+        }
+        let has_queries =
+            |rows: &TensorRows| (rows.heads, rows.head_dim) == (n_head, head_dim) && first_token + queries.len <= rows.n_tokens;
+        if !has_queries(q) || !has_queries(out) || out.token_stride != n_head * head_dim || queries.len == 0 {
+            return refuse("queries");
+        }
+        if weights.as_ref().is_some_and(|w| w.n_queries != queries.len || w.stride < queries.most_visible) {
+            return refuse("room for weights");
+        }
+        let exact = layer.exact.map(|(keys, values)| (keys.plane, values.plane)).unwrap_or_default();
+        let layer = Layer {
+            keys: layer.keys.plane,
+            values: layer.values.plane,
+            exact_keys: exact.0,
+            exact_values: exact.1,
+        };
+        let (seen, asked) = (lists.at(0, 0)?, |first: usize, n: usize| lists.at(queries.first + 2 * first, 2 * n));
+        let of_weights = |first: usize| match &weights {
+            None => (0, 0, 0),
+            Some(w) => {
+                let row = first * n_head;
+                (w.scores.address() + words(row * w.stride), w.stats.address() + words(2 * row), w.stride)
+            }
+        };
+        // No launch takes more queries than a grid has in its last direction.
+        const MOST_QUERIES: usize = 65_535;
+        let is_prompt = one_sequence && queries.len >= TILE_QUERIES as usize;
+        let at_once = if is_prompt { queries.len } else { queries.len.min(MOST_QUERIES) };
+        for first in (0..queries.len).step_by(at_once) {
+            let n = at_once.min(queries.len - first);
+            let token = first_token + first;
+            let (scores, stats, scores_stride) = of_weights(first);
+            let scores_stride = i32::try_from(scores_stride).unwrap_or(i32::MAX);
+            let result = out.address + words(token * n_head * head_dim);
+            let mut to = WalkOut { out: result, stats, scores, scores_stride, ..WalkOut::default() };
+            let from = [Argument::Address(q.address + words(token * q.token_stride)), int(q.token_stride)];
+            let rest = |to: WalkOut| -> Result<[Argument; 5]> {
+                let (layer, shape) = (Argument::Layer(layer), Argument::Shape(self.shape));
+                Ok([layer, seen, asked(first, n)?, shape, Argument::Out(to)])
+            };
+            if is_prompt {
+                let arguments = [&from[..], &[int(n)], &rest(to)?].concat();
+                let geometry = Geometry::prefill(self.heads, n);
+                // SAFETY: all rows that a query sees, all queries and all results lie inside of what was given, as looked at above.
+                unsafe { self.gpu.launch(&prefill_name(&self.format), geometry, &arguments) }?;
+                continue;
+            }
+            let n_splits = n_splits(self.heads, n, queries.most_visible, self.gpu.n_multiprocessors());
+            let parts = n * n_head * n_splits;
+            if n_splits > 1 {
+                let bytes = parts * (head_dim + 2) * 4;
+                if scratch.as_ref().is_none_or(|scratch| scratch.len() < bytes) {
+                    *scratch = None;
+                    *scratch = Some(self.gpu.uninitialized(bytes)?);
+                }
+                to.partial_sums = scratch.as_ref().map_or(0, Memory::address);
+                to.partial_stats = to.partial_sums + words(parts * head_dim);
+            }
+            let arguments = [&from[..], &rest(to)?].concat();
+            // SAFETY: as above; the scratch has room for the parts of all queries.
+            unsafe { self.gpu.launch(&self.walk, Geometry::walk(self.heads, n, n_splits), &arguments) }?;
+            if n_splits > 1 {
+                let sums = [Argument::Address(to.partial_sums), Argument::Address(to.partial_stats)];
+                let into = [Argument::Address(result), Argument::Address(stats)];
+                let arguments = [&sums[..], &[int(n_splits), int(head_dim)], &into].concat();
+                // SAFETY: as above.
+                unsafe { self.gpu.launch("merge", Geometry::of_results(self.heads, n), &arguments) }?;
+            }
+        }
+        if let Some(weights) = weights {
+            let arguments = [
+                Argument::Address(weights.scores.address()),
+                int(weights.stride),
+                Argument::Address(weights.stats.address()),
+                asked(0, queries.len)?,
+            ];
+            // SAFETY: scores and stats of as many queries as there are, as looked at above.
+            unsafe { self.gpu.launch("weights", Geometry::of_results(self.heads, queries.len), &arguments) }?;
+        }
+        Ok(())
+    }
+
+    /// Adds what each row got of the weights, over all queries and heads, to `sums` (f32) from the `first`th on.
+    ///
+    /// # Errors
+    /// Sums that are too few; the driver's.
+    pub fn add_scores(&self, weights: &Weights, sums: &mut Memory, first: usize) -> Result<()> {
+        let Weights { scores, n_queries, stride, .. } = weights;
+        if (first + stride) * 4 > sums.len() {
+            return refuse("sums of scores");
+        }
+        let arguments = [
+            Argument::Address(scores.address()),
+            int(*stride),
+            int(n_queries * self.heads.n_head),
+            int(*stride),
+            Argument::Address(sums.address() + words(first)),
+        ];
+        // SAFETY: a sum for each row of the weights is there.
+        unsafe { self.gpu.launch("add_scores", Geometry::add_scores(*stride), &arguments) }
+    }
+}
+
+impl Weights {
+    /// `[query][n_head][stride]` on the host.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn download(&self) -> Result<Vec<f32>> {
+        Ok(floats(&self.scores.download(0..self.scores.len())?))
+    }
+}
+
+/// Bytes of a GPU's memory as the numbers they are.
+#[must_use]
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
