@@ -17,6 +17,8 @@ fn main() {
     build.includes(["include", &kernels]).files(["src/block.cpp", "src/kernels.cpp"]);
     // A GPU's compiler makes fused multiply-adds where it may, too; but where a kernel forbids it, none may be here.
     build.flag("-ffp-contract=off");
+    // Fibers jump from stack to stack, which a fortified longjmp takes for a mistake.
+    build.flag("-U_FORTIFY_SOURCE");
     // For sanitizers: their flags, and the libraries that these want.
     for flag in env::var("KVLAB_EMULATOR_FLAGS").unwrap_or_default().split_whitespace() {
         build.flag(flag);

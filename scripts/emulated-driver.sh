@@ -20,7 +20,7 @@ ptx=$(dirname "$ptx")
 # The runtime needs no device as long as nobody calls it.
 toolkit=${CUDA_HOME:-$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")}
 ln -sf "$toolkit"/lib64/libcudart.so.* "$out"
-flags=(-std=c++17 -O2 -fPIC -ffp-contract=off -Iemulator/include -Iemulator/driver -Isrc/kernels/cuda)
+flags=(-std=c++17 -O2 -fPIC -ffp-contract=off -U_FORTIFY_SOURCE -Iemulator/include -Iemulator/driver -Isrc/kernels/cuda)
 
 # Everything that is not emulated says so when it is called.
 stubs() { # LIBRARY PREFIX

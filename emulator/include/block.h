@@ -20,6 +20,7 @@
 #include <mutex>
 #include <thread>
 #else
+#include <csetjmp>
 #include <ucontext.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
@@ -42,16 +43,28 @@ constexpr size_t STACK_BYTES = 128 << 10;
 
 struct Block;
 
+#ifndef KVLAB_EMULATED_THREADS
+// Where a fiber, or the scheduler, goes on. It begins as a context; from then on it jumps, which asks the system for nothing.
+struct Place {
+    ucontext_t context{};
+    jmp_buf jump{};
+    bool begun = false;
+};
+#endif
+
 struct Thread {
     uint3 index{};
     unsigned number = 0;
     Block* block = nullptr;
     bool done = false;
 #ifndef KVLAB_EMULATED_THREADS
+    bool started = false;
+    // Of the fiber that it runs on.
+    unsigned char* stack = nullptr;
     // What it waits for: an epoch that is over when it is no longer this one.
     const uint64_t* waits_for = nullptr;
     uint64_t waits_while = 0;
-    ucontext_t context{};
+    Place* place = nullptr;
     void* fake_stack = nullptr;
 #endif
     unsigned lane() const { return number % WARP_LANES; }
@@ -92,8 +105,11 @@ struct Block {
     size_t shared_bytes = 0;
     const std::function<void()>* kernel = nullptr;
 #ifndef KVLAB_EMULATED_THREADS
-    ucontext_t scheduler{};
+    Place scheduler{};
     void* scheduler_fake_stack = nullptr;
+    // In which threads begin, and the place of the one that is looked at.
+    std::vector<unsigned> order;
+    size_t place = 0;
     const void* scheduler_stack = nullptr;
     size_t scheduler_stack_bytes = 0;
 #endif

@@ -53,13 +53,20 @@ static void run(Block& block, uint64_t) {
 
 #else
 
-static void switch_to(void** own_fake_stack, const void* stack, size_t bytes, ucontext_t& from, ucontext_t& to) {
+__attribute__((noinline)) static void switch_to(void** own_fake_stack, const void* stack, size_t bytes, Place& from, Place& to) {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_start_switch_fiber(own_fake_stack, stack, bytes);
 #else
     (void)own_fake_stack, (void)stack, (void)bytes;
 #endif
-    swapcontext(&from, &to);
+    from.begun = true;
+    if (_setjmp(from.jump) != 0) {
+        return;
+    }
+    if (to.begun) {
+        _longjmp(to.jump, 1);
+    }
+    setcontext(&to.context);
 }
 
 static void arrived_on(void* fake_stack, const void** from_stack, size_t* from_bytes) {
@@ -73,7 +80,7 @@ static void arrived_on(void* fake_stack, const void** from_stack, size_t* from_b
 static void to_scheduler(Thread& thread) {
     Block& block = *thread.block;
     switch_to(
-        thread.done ? nullptr : &thread.fake_stack, block.scheduler_stack, block.scheduler_stack_bytes, thread.context, block.scheduler);
+        thread.done ? nullptr : &thread.fake_stack, block.scheduler_stack, block.scheduler_stack_bytes, *thread.place, block.scheduler);
     arrived_on(thread.fake_stack, nullptr, nullptr);
 }
 
@@ -95,50 +102,79 @@ uint64_t Barrier::meet(const std::function<void(uint64_t)>& with) {
 
 void Barrier::leave() {}
 
+// A fiber runs threads one behind the other, each as long as it does not have to wait; then the rest begin on another. Most threads of most kernels
+// never wait, and need no fiber of their own.
 static void begin() {
-    Thread& thread = *current;
-    Block& block = *thread.block;
+    Block& block = *current->block;
     arrived_on(nullptr, &block.scheduler_stack, &block.scheduler_stack_bytes);
-    (*block.kernel)();
-    thread.done = true;
-    to_scheduler(thread);
+    while (true) {
+        Thread& thread = *current;
+        (*block.kernel)();
+        thread.done = true;
+        size_t next = block.place + 1;
+        while (next < block.order.size() && block.threads[block.order[next]].started) {
+            next++;
+        }
+        if (next >= block.order.size()) {
+            to_scheduler(thread);
+        }
+        block.place = next;
+        current = &block.threads[block.order[next]];
+        current->started = true;
+        current->stack = thread.stack;
+    }
+}
+
+__attribute__((noinline)) static void make_fiber(Thread& thread) {
+    ucontext_t& context = thread.place->context;
+    getcontext(&context);
+    context.uc_stack.ss_sp = thread.stack;
+    context.uc_stack.ss_size = STACK_BYTES;
+    context.uc_link = nullptr;
+    makecontext(&context, begin, 0);
 }
 
 static void run(Block& block, uint64_t seed) {
     static thread_local std::vector<std::unique_ptr<unsigned char[]>> stacks;
+    static thread_local std::vector<std::unique_ptr<Place>> places;
     while (stacks.size() < block.threads.size()) {
         stacks.emplace_back(new unsigned char[STACK_BYTES]);
+        places.emplace_back(new Place);
     }
     for (Thread& thread : block.threads) {
-        getcontext(&thread.context);
-        thread.context.uc_stack.ss_sp = stacks[thread.number].get();
-        thread.context.uc_stack.ss_size = STACK_BYTES;
-        thread.context.uc_link = nullptr;
-        makecontext(&thread.context, begin, 0);
+        thread.place = places[thread.number].get();
+        thread.place->begun = false;
     }
-    std::vector<unsigned> order(block.threads.size());
-    std::iota(order.begin(), order.end(), 0u);
-    size_t left = order.size();
+    block.order.resize(block.threads.size());
+    std::iota(block.order.begin(), block.order.end(), 0u);
     uint64_t random = seed;
-    while (left > 0) {
+    for (bool all_done = false; !all_done;) {
         // xorshift (Marsaglia 2003); without a seed the order is that of the numbers.
-        for (size_t i = order.size(); random != 0 && i > 1; i--) {
+        for (size_t i = block.order.size(); random != 0 && i > 1; i--) {
             random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-            std::swap(order[i - 1], order[random % i]);
+            std::swap(block.order[i - 1], block.order[random % i]);
         }
         bool moved = false;
-        for (unsigned number : order) {
-            Thread& thread = block.threads[number];
+        for (block.place = 0; block.place < block.order.size(); block.place++) {
+            Thread& thread = block.threads[block.order[block.place]];
             if (thread.done || (thread.waits_for != nullptr && *thread.waits_for == thread.waits_while)) {
                 continue;
             }
             moved = true;
+            if (!thread.started) {
+                thread.started = true;
+                thread.stack = stacks[thread.number].get();
+                make_fiber(thread);
+            }
             current = &thread;
-            switch_to(&block.scheduler_fake_stack, stacks[number].get(), STACK_BYTES, block.scheduler, thread.context);
+            switch_to(&block.scheduler_fake_stack, thread.stack, STACK_BYTES, block.scheduler, *thread.place);
             arrived_on(block.scheduler_fake_stack, nullptr, nullptr);
-            left -= thread.done;
         }
-        if (!moved) {
+        all_done = true;
+        for (const Thread& thread : block.threads) {
+            all_done = all_done && thread.done;
+        }
+        if (!moved && !all_done) {
             die("threads wait for others that have returned or wait elsewhere");
         }
     }
@@ -152,12 +188,14 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, uint64_t seed, const std:
     if (n == 0 || n > 1024 || n % WARP_LANES != 0 || grid.x == 0 || grid.y - 1 >= 65535 || grid.z - 1 >= 65535 || shared_bytes > 48 << 10) {
         die("a launch that no GPU accepts, or one of parts of a warp");
     }
+    std::vector<Thread> threads;
     for (unsigned z = 0; z < grid.z; z++) {
         for (unsigned y = 0; y < grid.y; y++) {
             for (unsigned x = 0; x < grid.x; x++) {
                 Block block;
                 block.grid = grid, block.size = size, block.index = {x, y, z}, block.kernel = &kernel;
-                block.threads = std::vector<Thread>(n);
+                block.threads.swap(threads);
+                block.threads.assign(n, Thread());
                 block.warps.reset(new Warp[n_warps]);
                 block.barrier.expected = n;
                 block.shared.reset(new unsigned char[shared_bytes]);
@@ -170,6 +208,8 @@ void launch(dim3 grid, dim3 size, size_t shared_bytes, uint64_t seed, const std:
                     block.warps[i / WARP_LANES].barrier.expected++;
                 }
                 run(block, seed);
+                // Their memory serves the next block.
+                threads.swap(block.threads);
             }
         }
     }

@@ -141,22 +141,25 @@ fn chosen_rows_of_a_ring_are_stored() {
 fn what_is_no_number_is_told() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for codec in ROW_CODECS {
-            let mut row = vec![0.5_f32; 64];
-            row[33] = bad;
-            let mut stored = PlaneMemory::new(codec, RowShape { n_kv_head: 1, head_dim: 64 }, 1);
-            let (mut x, mut place, mut flag) = (Memory::of(&row), Memory::of(&[0_u32]), Memory::of(&[0_u32]));
-            run(&append_name(codec).expect("a kernel"), Geometry::append(1, 1), 0, |launch| {
+            // The second and the fourth of the tokens that are stored, of those that there are the third and the fifth.
+            let mut rows = vec![0.5_f32; 6 * 64];
+            (rows[2 * 64 + 33], rows[4 * 64 + 1]) = (bad, bad);
+            let mut stored = PlaneMemory::new(codec, RowShape { n_kv_head: 1, head_dim: 64 }, 4);
+            let (mut x, mut from, mut places) =
+                (Memory::of(&rows), Memory::of(&[1_u32, 2, 3, 4]), Memory::of(&[0_u32, 1, 2, 3]));
+            let mut flag = Memory::of(&[0_u32]);
+            run(&append_name(codec).expect("a kernel"), Geometry::append(1, 4), 5, |launch| {
                 launch
                     .arg(x.address())
                     .arg(64_i32)
-                    .arg(0_u64)
-                    .arg(place.address())
+                    .arg(from.address())
+                    .arg(places.address())
                     .arg(stored.codes.address())
                     .arg(stored.scales.address())
                     .arg(64_i32)
                     .arg(flag.address())
             });
-            assert_eq!(flag.as_slice::<u32>(), [1], "{codec:?} {bad}");
+            assert_eq!(flag.as_slice::<u32>(), [u32::MAX - 2], "{codec:?} {bad}: the first of the two");
         }
     }
 }

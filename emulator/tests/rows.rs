@@ -3,7 +3,7 @@
 
 mod support;
 
-use kvlab::kernels::cuda::Geometry;
+use kvlab::kernels::{cuda::Geometry, hadamard::rotate};
 use kvlab_emulator::{Launch, Refused};
 use support::{Memory, Random, run};
 
@@ -22,11 +22,50 @@ fn runs_of_rows_are_copied_and_nothing_else() {
                 expected.copy_within(from..from + n_rows, to);
             }
             let (mut memory, mut list) = (Memory::of(&plane), Memory::of(&copies));
-            let geometry = Geometry { grid: [2, 3, 1], n_threads: 64, shared_bytes: 0 };
-            run(name, geometry, 2, |launch| {
-                launch.arg(memory.address()).arg(list.address()).arg(u32::try_from(row_words).expect("small"))
+            // Blocks that have several words to copy, and more than there are.
+            for geometry in [Geometry { grid: [2, 3, 1], n_threads: 64, shared_bytes: 0 }, Geometry::copy(3, 4 * row_words)] {
+                let words = u32::try_from(row_words).expect("small");
+                run(name, geometry, 2, |launch| {
+                    launch.arg(memory.address()).arg(memory.address()).arg(list.address()).arg(words)
+                });
+                assert_eq!(memory.bytes(), expected, "{name}, rows of {row_words} words");
+                // Into another plane.
+                let mut other = Memory::full_of(0x55, plane.len());
+                run(name, geometry, 2, |launch| {
+                    launch.arg(memory.address()).arg(other.address()).arg(list.address()).arg(words)
+                });
+                let mut expected = vec![0x55; plane.len()];
+                for [from, to, n] in copies.map(|copy| copy.map(|n| usize::try_from(n).expect("small") * row_bytes)) {
+                    expected[to..to + n].copy_from_slice(&memory.bytes()[from..from + n]);
+                }
+                assert_eq!(other.bytes(), expected, "{name} between planes, rows of {row_words} words");
+            }
+        }
+    }
+}
+
+/// What `argmax` answers where a value is no number.
+const NO_NUMBER: u32 = 0xffff_fffe;
+
+#[test]
+fn rows_are_rotated_as_the_processor_rotates_them() {
+    let mut random = Random(3);
+    for head_dim in [8, 24, 40, 64, 80, 128, 256] {
+        let (n_tokens, heads, gap) = (5_usize, 3_usize, 2 * 3 * head_dim);
+        let width = heads * head_dim;
+        let stride = width + gap;
+        let x = random.floats(n_tokens * stride);
+        let mut expected: Vec<f32> =
+            (0..n_tokens).flat_map(|token| x[token * stride..][..width].iter().copied()).collect();
+        rotate(&mut expected, head_dim);
+        let (mut memory, mut out) = (Memory::of(&x), Memory::floats(n_tokens * width));
+        for seed in 0..3 {
+            run("rotate", Geometry::rotate(n_tokens, heads, head_dim), seed, |launch| {
+                let int = |n: usize| i32::try_from(n).expect("small");
+                launch.arg(memory.address()).arg(int(stride)).arg(int(head_dim)).arg(out.address())
             });
-            assert_eq!(memory.bytes(), expected, "{name}, rows of {row_words} words");
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(out.as_slice()), bits(&expected), "head_dim {head_dim}");
         }
     }
 }
@@ -41,20 +80,20 @@ fn the_first_of_the_largest_is_picked() {
         (rows[0][first], rows[0][second]) = (7.0, 7.0);
         rows[2].fill(-3.0);
         rows[3].fill(f32::NEG_INFINITY);
-        // What is no number is left out, wherever it stands.
-        if n > 5 {
-            for place in [0, 5, n - 1].into_iter().filter(|place| ![first, second].contains(place)) {
-                rows[0][place] = f32::NAN;
-            }
-        }
         let expected = rows.iter().map(|row| {
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             row.iter().position(|x| *x >= largest).and_then(|place| u32::try_from(place).ok()).expect("one")
         });
         let expected: Vec<u32> = expected.collect();
-        let (mut x, mut places) = (Memory::of(&rows.concat()), Memory::full_of(0xff, 16));
+        // One that is no number, wherever it stands, is what counts.
+        for (row, place) in [0, n / 2, n - 1].into_iter().enumerate() {
+            rows.push(random.floats(n));
+            rows[4 + row][place] = f32::NAN;
+        }
+        let expected = [expected, vec![NO_NUMBER; 3]].concat();
+        let (mut x, mut places) = (Memory::of(&rows.concat()), Memory::full_of(0xff, 28));
         for seed in 0..3 {
-            run("argmax", Geometry::argmax(4), seed, |launch| {
+            run("argmax", Geometry::argmax(7), seed, |launch| {
                 launch.arg(x.address()).arg(i32::try_from(n).expect("small")).arg(places.address())
             });
             assert_eq!(places.as_slice::<u32>(), expected, "of {n}");

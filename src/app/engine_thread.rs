@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
-    measure::machine::{DeviceChoice, Machine},
+    measure::{device::DeviceChoice, machine::Machine},
     model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
 };
 

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     cache::{Lane, spec::parse_lanes},
     engine::Sampling,
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
     report::units::parse_size,
 };
 

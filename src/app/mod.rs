@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     experiment::{DEFAULT_LANES, DEFAULT_PROMPT, DEFAULT_TOKENS},
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
 };
 
 use draft::LaneDraft;

@@ -3,7 +3,7 @@
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::quality::{LaneQuality, PositionQuality, QualitySettings, exact_lane},
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
     model::ModelSource,
 };
 

@@ -229,6 +229,12 @@ impl RunState {
         self.lanes.iter().any(LaneState::has_dead)
     }
 
+    /// True for a run on a GPU.
+    #[must_use]
+    pub fn has_gpu(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.records.last().is_some_and(|record| record.gpu.is_some()))
+    }
+
     /// True once a lane has moved bytes that were already stored.
     #[must_use]
     pub fn has_copied(&self) -> bool {

@@ -10,6 +10,7 @@ fn record(step: usize, token_id: u32, total_secs: f64) -> StepRecord {
         sample_secs: 0.0,
         total_secs,
         token_id,
+        gpu: None,
         reserved_bytes: 0,
         held_bytes: 0,
         used_bytes: 0,

@@ -22,7 +22,7 @@ use crate::{
         LaneEvent,
         trace::{Header, ModelShape},
     },
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
     model::ModelSource,
 };
 

@@ -2,22 +2,64 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
     time::Instant,
 };
 
+use anyhow::Context;
 use candle_core::Device;
 
 use crate::{
     engine::record::weight_bytes,
-    measure::machine::{DeviceChoice, Machine, available_memory_bytes, read_bandwidth_bytes_per_sec, simd_path},
+    measure::{
+        device::gpus,
+        machine::{Machine, available_memory_bytes, read_bandwidth_bytes_per_sec, simd_path},
+    },
     model::{Config, ModelSource, WeightType},
-    report::units,
+    report::{
+        gpu_model::{self, KNOWN_GPUS},
+        units,
+    },
 };
 
+mod gpu;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kvlab doctor                          this machine in a few lines
+  kvlab doctor --gpu --out my-gpu       on a machine with a GPU: checks, bandwidth, benchmarks, one report
+  kvlab doctor --gpu-model              bytes and floors of a decoded token on known GPUs: a model, needs none")]
+pub struct Args {
+    /// Check and measure a GPU: conformance with the CPU and with golden logits, bandwidth, the benchmark matrix; minutes
+    #[arg(long)]
+    gpu: bool,
+    /// The GPU: cuda or cuda:N
+    #[arg(long, default_value = "cuda", requires = "gpu")]
+    device: String,
+    /// Folder for report.md, report.json and the benchmark; a report that is there is replaced
+    #[arg(long, value_name = "DIR", default_value = "gpu-report", requires = "gpu")]
+    out: PathBuf,
+    /// A small benchmark only
+    #[arg(long, requires = "gpu")]
+    quick: bool,
+    /// What a decoded token of GPT-2 small moves on a GPU, and the floor under its time on known ones, computed
+    #[arg(long, conflicts_with = "gpu")]
+    gpu_model: bool,
+}
+
 /// # Errors
-/// An embedded model that does not load, or standard output.
-pub fn run() -> anyhow::Result<ExitCode> {
+/// An embedded model that does not load, a GPU that does not work, or standard output.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.gpu {
+        return gpu::run(args.device.parse()?, &args.out, args.quick);
+    }
+    if args.gpu_model {
+        let gpt2 = Config::shape("gpt2", None).context("no shape of GPT-2")?;
+        write!(io::stdout(), "{}", gpu_model::tables(&gpt2, WeightType::F32, &KNOWN_GPUS)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut out = io::stdout().lock();
     let machine = Machine::detect();
     let simd = if machine.simd.is_empty() { "none detected".into() } else { machine.simd.join(" ") };
@@ -45,8 +87,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         writeln!(out, "           so a token of GPT-2 small in f32 cannot take less than {} here", units::secs(floor))?;
     }
     writeln!(out, "devices    cpu: used by default")?;
-    match DeviceChoice::Cuda(0).open() {
-        Ok(_) => writeln!(out, "           cuda:0: works, and `--device auto` uses it")?,
+    match gpus() {
+        Ok(gpus) => {
+            for gpu in gpus {
+                writeln!(out, "           {}", gpu::describe(&gpu))?;
+            }
+            writeln!(out, "           cuda:0 is what `--device auto` uses; `kvlab doctor --gpu` checks and measures it")?;
+        }
         Err(reason) => writeln!(out, "           cuda: not used; {reason}")?,
     }
     let started = Instant::now();

@@ -28,14 +28,18 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    measure::{machine::simd_path, threads::fix_count},
+    measure::{device::set_pool_threshold_bytes, machine::simd_path, threads::fix_count},
     model::{HubError, ModelError},
+    report::units::parse_size,
 };
 
 /// The laboratory for the KV cache: runs a real GPT-2 with and without a cache and measures every token.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES)]
 struct Cli {
+    /// Freed GPU memory that stays with the program for its next allocation: keep (all of it), release (none), or a size as in 512MiB
+    #[arg(long, global = true, value_name = "SIZE", default_value = "keep", value_parser = parse_pool, hide_default_value = true)]
+    gpu_pool: u64,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -76,11 +80,19 @@ enum Command {
     Plan(plan::Args),
     /// List the models that can be run.
     Models,
-    /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices.
-    Doctor,
+    /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices; check and measure a GPU.
+    Doctor(doctor::Args),
     /// Open the window (what `kvlab` alone does).
     #[cfg(feature = "app")]
     App(window::Args),
+}
+
+fn parse_pool(text: &str) -> Result<u64, String> {
+    match text {
+        "keep" => Ok(u64::MAX),
+        "release" => Ok(0),
+        size => parse_size(size).map_err(|error| format!("{error}; or write keep or release")),
+    }
 }
 
 impl Command {
@@ -106,7 +118,8 @@ const CANCELLED: u8 = 130;
 /// Parses the arguments, runs, and says what went wrong.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let Cli { command, gpu_pool } = Cli::parse();
+    set_pool_threshold_bytes(gpu_pool);
     // Before anything computes, and before there is a second thread.
     fix_count(command.as_ref().and_then(Command::threads));
     let result = simd_path().map_err(|reason| anyhow::anyhow!(reason)).and_then(|_| dispatch(command));
@@ -148,7 +161,7 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Models) => models::run(),
-        Some(Command::Doctor) => doctor::run(),
+        Some(Command::Doctor(args)) => with_cancel(|| doctor::run(&args)),
         #[cfg(feature = "app")]
         Some(Command::App(args)) => window::run(&args),
         #[cfg(feature = "app")]

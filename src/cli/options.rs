@@ -12,7 +12,7 @@ use crate::{
     cache::Lane,
     engine::{EngineError, Sampling},
     experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, Workload},
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
     model::{Calibrating, HubConfig, LoadedModel, ModelError, ModelSource, WeightType},
     report::units::parse_size,
 };

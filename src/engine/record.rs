@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Footprint;
+pub use crate::kernels::cuda::Counts;
 use crate::model::{Config, WeightType};
 
 /// Prefill runs the prompt and yields the first token; every later token is decode.
@@ -44,9 +45,22 @@ pub struct StepRecord {
     pub formula_bytes: u64,
     /// Floating-point operations of the step, counted from the shapes.
     pub flops: u64,
+    /// What the step asked of a GPU; nothing on the CPU, and in traces from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuStep>,
     /// Bytes the step must read at least: in each of its forward passes every weight that it multiplies once, and
     /// the cache once.
     pub read_bytes: u64,
+}
+
+/// A step on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuStep {
+    /// What the cache and the choice of the token asked for; candle asks for more, for the rest of the model.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Memory in use after the step as the driver counts it (`cuMemGetInfo`): the weights, what candle and the pool hold, and other programs too.
+    pub driver_used_bytes: u64,
 }
 
 impl StepRecord {

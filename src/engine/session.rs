@@ -15,12 +15,13 @@ use candle_core::Tensor;
 
 use crate::{
     cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
+    kernels::cuda::{Counts, memory_of},
     model::{LoadedModel, Logits},
 };
 
 use super::{
     EngineError, Sampling,
-    record::{Phase, StepRecord, forward_flops, read_bytes, weight_bytes},
+    record::{GpuStep, Phase, StepRecord, forward_flops, read_bytes, weight_bytes},
     rehearsal::{MOST_BYTES, rehearse},
     sampling::Sampler,
 };
@@ -136,24 +137,53 @@ impl Session {
     }
 
     /// Brings what the next decoded token reads back into the processor's caches, by running it untimed and forgetting it
-    /// until its time settles. It does nothing for a lane without a cache, for a model beyond any cache, and
-    /// on other devices than the CPU.
+    /// until its time settles. It does nothing for a lane without a cache, and for a model beyond any cache. On a GPU only the first decoded
+    /// token is rehearsed, which loads the kernels that decode.
     ///
     /// # Errors
     /// Those of a forward pass; the session is as it was.
     pub fn rehearse(&mut self, cancel: &AtomicBool) -> Result<(), EngineError> {
         let bytes = weight_bytes(self.model.model.config(), self.model.model.weights()) + self.footprint().used_bytes;
+        let is_first = self.tokens.len() == self.n_prompt + 1;
         let (Some(&newest), Some((store, seq))) = (self.tokens.last(), &mut self.cache) else { return Ok(()) };
         let model = &self.model.model;
-        if bytes > MOST_BYTES || !model.device().is_cpu() {
+        let is_cold = if model.device().is_cpu() { bytes <= MOST_BYTES } else { is_first };
+        if !is_cold {
             return Ok(());
         }
         rehearse(|| {
             let mut step = store.reserve(&[(*seq, 1)])?;
             model.forward(&[newest], &mut step, None, Logits::Last, cancel)?;
+            model.device().synchronize()?;
             step.forget();
             Ok(())
         })
+    }
+
+    /// Runs a prompt once, untimed and forgotten, so that loading kernels does not count as part of its time. Only on a GPU.
+    ///
+    /// # Errors
+    /// Those of a forward pass; the session is as it was.
+    pub fn warm_up(&mut self, prompt: &[u32], cancel: &AtomicBool) -> Result<(), EngineError> {
+        let model = &self.model.model;
+        if model.device().is_cpu() || prompt.is_empty() || !self.tokens.is_empty() {
+            return Ok(());
+        }
+        let logits = match &mut self.cache {
+            None => {
+                let mut kv = Uncached::new(model.config().heads(), prompt.len());
+                model.forward(prompt, &mut kv, None, Logits::Last, cancel)?
+            }
+            Some((store, seq)) => {
+                let mut step = store.reserve(&[(*seq, prompt.len())])?;
+                let logits = model.forward(prompt, &mut step, None, Logits::Last, cancel)?;
+                step.forget();
+                logits
+            }
+        };
+        // Another sampler: this one's random numbers are for the tokens that count.
+        Sampler::new(&Sampling::GREEDY, model.config().vocab_size)?.pick(&logits.get(0)?)?;
+        Ok(())
     }
 
     /// Runs the newest token and picks the next.
@@ -176,7 +206,7 @@ impl Session {
     }
 
     fn step(&mut self, new: &[u32], phase: Phase, cancel: &AtomicBool) -> Result<StepRecord, EngineError> {
-        let started = Instant::now();
+        let (started, counts) = (Instant::now(), Counts::now());
         let model = self.model.clone();
         let model = &model.model;
         // Tokens that the new ones see besides themselves.
@@ -218,6 +248,9 @@ impl Session {
         };
         self.logits = Some(logits);
         let total_secs = started.elapsed().as_secs_f64();
+        let counts = Counts::now().since(counts);
+        let gpu = memory_of(model.device())?
+            .map(|(free, total)| GpuStep { counts, driver_used_bytes: total.saturating_sub(free) });
 
         let config = model.config();
         let mut record = StepRecord {
@@ -237,6 +270,7 @@ impl Session {
             cached_tokens: 0,
             formula_bytes: 0,
             flops: forward_flops(config, past, new.len()),
+            gpu,
             read_bytes: 0,
         };
         record.set_footprint(self.footprint());

@@ -5,6 +5,7 @@
 //! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
 pub mod bench;
+pub mod conformance;
 mod error;
 mod insight;
 pub mod quality;
@@ -328,7 +329,9 @@ impl Experiment {
         };
         let lane = &mut self.lanes[index];
         let result = if lane.session.tokens().is_empty() {
-            lane.session.prefill(&self.workload.prompt_ids, cancel)
+            let prompt = &self.workload.prompt_ids;
+            let warmed_up = if self.workload.rehearse { lane.session.warm_up(prompt, cancel) } else { Ok(()) };
+            warmed_up.and_then(|()| lane.session.prefill(prompt, cancel))
         } else {
             let rehearsed = if self.workload.rehearse { lane.session.rehearse(cancel) } else { Ok(()) };
             rehearsed.and_then(|()| lane.session.decode(cancel))

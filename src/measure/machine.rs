@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::simd;
@@ -106,69 +105,6 @@ pub fn read_bandwidth_bytes_per_sec() -> f64 {
     median(&passes).map_or(0.0, |secs| bytes / secs)
 }
 
-/// What `--device` may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// CUDA if it works, else the CPU.
-    Auto,
-    Cpu,
-    Cuda(usize),
-}
-
-/// Why a device cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    #[error("unknown device `{0}`; devices are auto, cpu, cuda and cuda:N")]
-    Unknown(String),
-    #[error(
-        "this kvlab was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu"
-    )]
-    BuiltWithoutCuda,
-    #[error("CUDA device {index} cannot be used: {reason}")]
-    Cuda { index: usize, reason: String },
-}
-
-impl std::str::FromStr for DeviceChoice {
-    type Err = DeviceError;
-
-    fn from_str(text: &str) -> Result<Self, DeviceError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|index| index.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| DeviceError::Unknown(text.into())),
-        }
-    }
-}
-
-impl DeviceChoice {
-    /// The device, and for `auto` why it is not CUDA.
-    ///
-    /// # Errors
-    /// [`DeviceError`] when a device was asked for by name and does not work.
-    pub fn open(self) -> Result<(Device, Option<String>), DeviceError> {
-        match self {
-            Self::Cpu => Ok((Device::Cpu, None)),
-            Self::Cuda(index) => cuda(index).map(|device| (device, None)),
-            Self::Auto => match cuda(0) {
-                Ok(device) => Ok((device, None)),
-                Err(reason) => Ok((Device::Cpu, Some(reason.to_string()))),
-            },
-        }
-    }
-}
-
-fn cuda(index: usize) -> Result<Device, DeviceError> {
-    if !cfg!(feature = "cuda") {
-        return Err(DeviceError::BuiltWithoutCuda);
-    }
-    Device::new_cuda(index).map_err(|e| DeviceError::Cuda { index, reason: e.to_string() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,16 +119,5 @@ mod tests {
     fn a_folder_that_is_not_there_is_on_no_disk() {
         assert_eq!(available_disk_bytes(Path::new("/nowhere/at/all")), None);
         assert!(available_disk_bytes(&std::env::temp_dir()).is_none_or(|free| free > 0));
-    }
-
-    #[test]
-    fn devices_parse_and_say_what_is_wrong() {
-        assert_eq!("cuda:3".parse::<DeviceChoice>().ok(), Some(DeviceChoice::Cuda(3)));
-        assert!("tpu".parse::<DeviceChoice>().is_err_and(|e| e.to_string().contains("auto, cpu, cuda")));
-        assert!(DeviceChoice::Auto.open().is_ok());
-        if !cfg!(feature = "cuda") {
-            let error = DeviceChoice::Cuda(0).open().expect_err("a CPU build has no CUDA");
-            assert!(error.to_string().contains("--features cuda"));
-        }
     }
 }

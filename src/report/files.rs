@@ -125,24 +125,27 @@ pub fn write_csv(path: &Path, lanes: &[LaneResult]) -> Result<(), WriteError> {
         "used_bytes",
         "dead_bytes",
         "copied_bytes",
+        "gpu_launches",
+        "gpu_uploads",
+        "gpu_downloads",
+        "gpu_copies",
+        "gpu_allocations",
+        "gpu_driver_used_bytes",
     ])
     .map_err(error)?;
     for lane in lanes {
         for r in &lane.records {
+            let gpu = r.gpu.map(|gpu| gpu.counts);
             csv.serialize((
-                &lane.lane,
-                r.step,
-                r.phase,
-                r.tokens_in,
-                r.forward_secs,
-                r.sample_secs,
-                r.total_secs,
-                r.token_id,
-                r.reserved_bytes,
-                r.held_bytes,
-                r.used_bytes,
-                r.dead_bytes,
-                r.copied_bytes,
+                (&lane.lane, r.step, r.phase, r.tokens_in),
+                (r.forward_secs, r.sample_secs, r.total_secs, r.token_id),
+                (r.reserved_bytes, r.held_bytes, r.used_bytes, r.dead_bytes, r.copied_bytes),
+                gpu.map(|c| c.launches),
+                gpu.map(|c| c.uploads),
+                gpu.map(|c| c.downloads),
+                gpu.map(|c| c.device_copies),
+                gpu.map(|c| c.allocations),
+                r.gpu.map(|gpu| gpu.driver_used_bytes),
             ))
             .map_err(error)?;
         }

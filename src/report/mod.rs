@@ -5,6 +5,7 @@ mod canvas;
 mod chart;
 pub mod colours;
 pub mod files;
+pub mod gpu_model;
 pub mod plan;
 pub mod plots;
 pub mod quality;

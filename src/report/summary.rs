@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::{
-    engine::{Phase, StepRecord},
+    engine::{
+        Phase, StepRecord,
+        record::{Counts, GpuStep},
+    },
     experiment::LaneEnd,
     measure::stats::percentile,
 };
@@ -86,6 +89,9 @@ pub struct LaneSummary {
     pub formula_bytes: Option<u64>,
     pub metadata_bytes: Option<u64>,
     pub copied_bytes: Option<u64>,
+    /// On a GPU: what a decoded token asked of it at most, and what its driver counts as used at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuStep>,
     pub same_tokens_as_first_lane: bool,
     /// The first generated token (0 is the first) that differs from the first lane's.
     pub first_divergence: Option<usize>,
@@ -136,11 +142,25 @@ fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
         formula_bytes: bytes(|r| r.formula_bytes),
         metadata_bytes: bytes(|r| r.metadata_bytes),
         copied_bytes: bytes(|r| r.copied_bytes),
+        gpu: gpu(&lane.records),
         same_tokens_as_first_lane: first_divergence.is_none() && lane.records.len() == first_ids.len(),
         first_divergence,
         end: lane.end.clone(),
         text: lane.text.clone(),
     }
+}
+
+fn gpu(records: &[StepRecord]) -> Option<GpuStep> {
+    let counts = records.iter().filter(|r| r.phase == Phase::Decode).filter_map(|r| r.gpu).map(|gpu| gpu.counts);
+    let most = counts.reduce(|a, b| Counts {
+        launches: a.launches.max(b.launches),
+        uploads: a.uploads.max(b.uploads),
+        downloads: a.downloads.max(b.downloads),
+        device_copies: a.device_copies.max(b.device_copies),
+        allocations: a.allocations.max(b.allocations),
+    });
+    let last = records.last().and_then(|record| record.gpu)?;
+    Some(GpuStep { counts: most.unwrap_or(last.counts), ..last })
 }
 
 /// Where `ids` first differ from `first`; a shorter lane that agrees so far does not diverge.
@@ -157,6 +177,7 @@ mod tests {
     fn record(step: usize, total_secs: f64, token_id: u32) -> StepRecord {
         let flops = crate::engine::record::forward_flops(&Config::shape("gpt2", None).expect("known"), step, 1);
         StepRecord {
+            gpu: None,
             step,
             phase: if step == 0 { Phase::Prefill } else { Phase::Decode },
             tokens_in: 1,

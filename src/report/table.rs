@@ -6,7 +6,7 @@ use super::{
     summary::{DEFINITIONS, LaneSummary},
     units,
 };
-use crate::experiment::LaneEnd;
+use crate::{engine::record::GpuStep, experiment::LaneEnd};
 
 /// The lanes side by side, with the definitions of their columns underneath.
 #[must_use]
@@ -38,6 +38,23 @@ pub fn table(lanes: &[LaneSummary]) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let mut text = format!("{table}\n\n{DEFINITIONS}\n");
+    if lanes.iter().any(|lane| lane.gpu.is_some()) {
+        text.push_str("\nGPU, asked by the cache for a decoded token at most (candle asks for more, for the rest of the model):\n");
+    }
+    for lane in lanes {
+        if let Some(GpuStep { counts, driver_used_bytes }) = lane.gpu {
+            text.push_str(&format!(
+                "  {}: {} launches, {} copies to it, {} back, {} inside, {} allocations; in use by the driver's count: {}\n",
+                lane.lane,
+                counts.launches,
+                counts.uploads,
+                counts.downloads,
+                counts.device_copies,
+                counts.allocations,
+                units::bytes(driver_used_bytes)
+            ));
+        }
+    }
     for lane in lanes {
         if let Some(LaneEnd::Failed(reason)) = &lane.end {
             text.push_str(&format!("\n{}: stopped after {} tokens: {reason}\n", lane.lane, lane.tokens));

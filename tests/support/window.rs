@@ -10,7 +10,7 @@ use egui_kittest::{
 };
 use kvlab::{
     app::{App, Options, raster::Raster, state::Phase},
-    measure::machine::DeviceChoice,
+    measure::device::DeviceChoice,
 };
 
 /// Far more than any of these needs; only a hang reaches it.

@@ -1,6 +1,6 @@
 //! The panel on the left: everything that defines a run, and its buttons.
 
-use egui::{Align, Button, DragValue, Grid, Layout, Response, RichText, ScrollArea, TextEdit, Ui, WidgetText};
+use egui::{Align, Button, ComboBox, DragValue, Grid, Layout, Response, RichText, ScrollArea, TextEdit, Ui, WidgetText};
 
 use crate::{
     app::{
@@ -9,6 +9,7 @@ use crate::{
         state::Phase,
         theme,
     },
+    measure::device::DeviceChoice,
     model::{config::SHAPES, hub::name::FAMILY},
 };
 
@@ -129,6 +130,7 @@ fn prompt(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
 
 fn numbers(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     Grid::new("numbers").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
+        device(ui, form);
         number(ui, "Tokens", "Tokens that every lane generates", DragValue::new(&mut form.tokens).range(1..=1_000_000));
         let help = "0 always takes the likeliest token (greedy); higher is more random";
         let drag = DragValue::new(&mut form.temperature).range(0.0..=100.0).speed(0.01).max_decimals(2);
@@ -155,6 +157,24 @@ fn numbers(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     complaint(ui, errors.cache_memory.as_ref());
     ui.checkbox(&mut form.stop_at_eos, "Stop at the end of the text")
         .on_hover_text("A lane ends when the model ends its text; otherwise every lane generates all tokens");
+}
+
+/// Where the next run computes.
+fn device(ui: &mut Ui, form: &mut Form) {
+    let help = "auto takes the first GPU if one works, and says on top why it does not; a GPU needs a kvlab that was built with the feature cuda";
+    let label = caption(ui, "Device", help);
+    // What somebody named on the command line stays a choice.
+    let mut choices = vec![DeviceChoice::Auto, DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(1)];
+    if !choices.contains(&form.device) {
+        choices.push(form.device);
+    }
+    let menu = ComboBox::from_id_salt("device").selected_text(form.device.to_string()).show_ui(ui, |ui| {
+        for choice in choices {
+            ui.selectable_value(&mut form.device, choice, choice.to_string());
+        }
+    });
+    menu.response.labelled_by(label.id);
+    ui.end_row();
 }
 
 fn number(ui: &mut Ui, name: &str, help: &str, drag: DragValue<'_>) {

@@ -27,23 +27,26 @@ enum Series {
     Dead,
     Formula,
     Copied,
+    Driver,
 }
 
 /// Which quantities are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    shown: [bool; 6],
+    shown: [bool; 7],
 }
 
 impl Default for View {
     fn default() -> Self {
-        // Held is between reserved and used; with it on from the start the plot says too much.
-        Self { shown: Series::ALL.map(|series| series != Series::Held) }
+        // Held is between reserved and used; with it on from the start the plot says too much. The driver's count has the weights in it, beside
+        // which a cache is flat.
+        Self { shown: Series::ALL.map(|series| !matches!(series, Series::Held | Series::Driver)) }
     }
 }
 
 impl Series {
-    const ALL: [Self; 6] = [Self::Reserved, Self::Held, Self::Used, Self::Dead, Self::Formula, Self::Copied];
+    const ALL: [Self; 7] =
+        [Self::Reserved, Self::Held, Self::Used, Self::Dead, Self::Formula, Self::Copied, Self::Driver];
 
     fn name(self) -> &'static str {
         match self {
@@ -53,6 +56,7 @@ impl Series {
             Self::Dead => "dead",
             Self::Formula => "formula",
             Self::Copied => "copied",
+            Self::Driver => "driver",
         }
     }
 
@@ -70,6 +74,10 @@ impl Series {
                  and unfilled blocks not counted"
             }
             Self::Copied => "Bytes of stored rows moved since the run began; drawn below, as it only grows",
+            Self::Driver => {
+                "All memory of the GPU that is in use, as its driver counts it after each token (cuMemGetInfo): weights, what memory pools keep, every \
+                 lane and every other program"
+            }
         }
     }
 
@@ -77,7 +85,7 @@ impl Series {
         match self {
             Self::Used | Self::Copied => LineStyle::Solid,
             Self::Reserved => LineStyle::dashed_loose(),
-            Self::Held => LineStyle::dashed_dense(),
+            Self::Held | Self::Driver => LineStyle::dashed_dense(),
             Self::Dead => LineStyle::dotted_dense(),
             // Beads: where a cache takes what the formula says, they sit on its line.
             Self::Formula => LineStyle::dotted_loose(),
@@ -92,6 +100,7 @@ impl Series {
             Self::Dead => record.dead_bytes,
             Self::Formula => record.formula_bytes,
             Self::Copied => record.copied_bytes,
+            Self::Driver => record.gpu.map_or(0, |gpu| gpu.driver_used_bytes),
         }
     }
 }
@@ -101,6 +110,9 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     ui.horizontal_wrapped(|ui| {
         ui.strong("Memory of each cache").on_hover_text("Counted from the cache's real allocations after each token");
         for (series, shown) in Series::ALL.into_iter().zip(&mut view.shown) {
+            if series == Series::Driver && !run.has_gpu() {
+                continue;
+            }
             // Both at once, or the line could wrap away from its switch.
             let font = TextStyle::Button.resolve(ui.style());
             let name = ui.painter().layout_no_wrap(series.name().into(), font, Color32::WHITE);
@@ -113,7 +125,12 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     });
     let shown = |series: &Series| view.shown[*series as usize];
     let has_dead = run.has_dead();
-    let is_level = |series: &Series| *series != Series::Copied && (*series != Series::Dead || has_dead);
+    let is_level = |series: &Series| match series {
+        Series::Copied => false,
+        Series::Dead => has_dead,
+        Series::Driver => run.has_gpu(),
+        _ => true,
+    };
     let levels: Vec<Series> = Series::ALL.into_iter().filter(|series| is_level(series) && shown(series)).collect();
     let draws_copies = shown(&Series::Copied) && run.has_copied();
     let height = ui.available_height();

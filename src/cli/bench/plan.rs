@@ -10,7 +10,7 @@ use candle_core::Device;
 
 use crate::{
     experiment::bench::{Engine, Group, GroupSettings, Matrix, Peers, Subject, matrix::parse_subjects},
-    measure::machine::{DeviceChoice, Machine},
+    measure::{device::DeviceChoice, machine::Machine},
     model::{Config, ModelSource, WeightType},
     report::bench::folder::Identity,
 };

@@ -2,9 +2,26 @@
 
 use std::{convert::Infallible, ops::Range};
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Error, Result, Tensor};
 
-use super::{Address, Argument, Geometry, TensorRows};
+use super::{Address, Argument, Geometry, GpuFacts, TensorRows};
+
+#[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
+pub fn open(_index: usize, _keep_bytes: u64) -> Result<Device> {
+    Err(Error::Msg(WITHOUT.into()))
+}
+
+#[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
+pub fn n_devices() -> Result<usize> {
+    Err(Error::Msg(WITHOUT.into()))
+}
+
+#[expect(clippy::missing_errors_doc, clippy::unnecessary_wraps, reason = "as in driver.rs")]
+pub fn memory_of(_device: &Device) -> Result<Option<(u64, u64)>> {
+    Ok(None)
+}
+
+const WITHOUT: &str = "this kvlab was built without the feature `cuda`";
 
 /// A GPU on which our kernels run.
 #[derive(Clone)]
@@ -17,6 +34,10 @@ pub struct Memory(Infallible);
 impl Gpu {
     pub fn of(_device: &Device) -> Result<Option<Self>> {
         Ok(None)
+    }
+
+    pub fn facts(&self) -> Result<GpuFacts> {
+        match self.0 {}
     }
 
     #[must_use]

@@ -16,12 +16,13 @@ use candle_core::{
     cuda_backend::{
         WrapErr,
         cudarc::driver::{
-            CudaFunction, CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, result, sys::CUdevice_attribute,
+            CudaContext, CudaFunction, CudaSlice, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, result,
+            sys::{self, CUdevice_attribute, CUmemPool_attribute},
         },
     },
 };
 
-use super::{Address, Argument, Geometry, Layer, TensorRows, WalkOut, WalkShape, counts::count};
+use super::{Address, Argument, Geometry, GpuFacts, Layer, TensorRows, WalkOut, WalkShape, counts::count};
 
 /// What nvcc made of the `.cu` files: `(module, PTX)`.
 const MODULES: [(&str, &str); 4] = [
@@ -53,7 +54,85 @@ pub struct Memory {
     slice: Option<CudaSlice<u8>>,
 }
 
+/// Opens a device with a stream of its own, whatever thread uses it; `keep_bytes` of freed memory stay with its pool.
+///
+/// # Errors
+/// What the driver says, no device among it.
+pub fn open(index: usize, keep_bytes: u64) -> Result<Device> {
+    let device = Device::new_cuda_with_stream(index)?;
+    if let Device::Cuda(cuda) = &device {
+        // SAFETY: every tensor of this device is made and used on its one stream; none is handed to another device.
+        unsafe { cuda.disable_event_tracking() };
+        let stream = cuda.cuda_stream();
+        if stream.context().has_async_alloc() {
+            let mut keep_bytes = keep_bytes;
+            // SAFETY: the pool is the device's own, and the attribute is a 64-bit number.
+            unsafe {
+                let pool = result::device::get_default_mem_pool(stream.context().cu_device()).w()?;
+                result::mem_pool::set_attribute(pool, RELEASE_THRESHOLD, (&raw mut keep_bytes).cast()).w()?;
+            }
+        }
+    }
+    Ok(device)
+}
+
+/// How many devices the driver has.
+///
+/// # Errors
+/// What it says where it has none.
+pub fn n_devices() -> Result<usize> {
+    Ok(usize::try_from(CudaContext::device_count().w()?).unwrap_or(0))
+}
+
+const RELEASE_THRESHOLD: CUmemPool_attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+
+/// Free and all memory of a GPU in bytes, as its driver counts it: of every program, with what pools keep. `None` for the CPU.
+///
+/// # Errors
+/// The driver's.
+pub fn memory_of(device: &Device) -> Result<Option<(u64, u64)>> {
+    let Device::Cuda(device) = device else { return Ok(None) };
+    let (free, total) = device.cuda_stream().context().mem_get_info().w()?;
+    Ok(Some((free as u64, total as u64)))
+}
+
 impl Gpu {
+    /// What the driver says of it.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub fn facts(&self) -> Result<GpuFacts> {
+        let stream = self.device.cuda_stream();
+        let context = stream.context();
+        let number = |attribute| -> Result<u64> { Ok(u64::try_from(context.attribute(attribute).w()?).unwrap_or(0)) };
+        let (major, minor) = context.compute_capability().w()?;
+        let (mut driver, mut release_threshold_bytes) = (0, 0_u64);
+        // SAFETY: a place for an integer.
+        unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().w()?;
+        if context.has_async_alloc() {
+            // SAFETY: as in `open`.
+            unsafe {
+                let pool = result::device::get_default_mem_pool(context.cu_device()).w()?;
+                let place = (&raw mut release_threshold_bytes).cast();
+                result::mem_pool::get_attribute(pool, RELEASE_THRESHOLD, place).w()?;
+            }
+        }
+        let (free, total) = context.mem_get_info().w()?;
+        Ok(GpuFacts {
+            index: context.ordinal(),
+            name: context.name().w()?,
+            driver: format!("{}.{}", driver / 1000, driver % 1000 / 10),
+            compute_capability: format!("{major}.{minor}"),
+            n_multiprocessors: self.n_multiprocessors,
+            total_bytes: total as u64,
+            free_bytes: free as u64,
+            clock_khz: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?,
+            memory_clock_khz: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?,
+            bus_bits: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?,
+            release_threshold_bytes,
+        })
+    }
+
     /// The GPU behind a device; `None` for the CPU.
     ///
     /// # Errors

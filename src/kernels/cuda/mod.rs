@@ -26,10 +26,12 @@ mod ops;
 mod planes;
 
 pub use counts::Counts;
-pub use driver::{Gpu, Memory};
+pub use driver::{Gpu, Memory, memory_of, n_devices, open};
 pub use lists::{Lists, Queries, Rows};
 pub use ops::{Asking, Kernels, LayerView, RowCopies, Uploaded, Weights, floats};
 pub use planes::{HostPlane, PlaneMemory, PlaneView, TensorRows};
+
+use serde::{Deserialize, Serialize};
 
 use super::{HeadShape, codec::Codec};
 
@@ -100,6 +102,36 @@ pub struct RowCopy {
     pub from: u32,
     pub to: u32,
     pub n_rows: u32,
+}
+
+/// What a driver says of a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuFacts {
+    pub index: usize,
+    pub name: String,
+    /// The CUDA version of the driver.
+    pub driver: String,
+    pub compute_capability: String,
+    pub n_multiprocessors: usize,
+    pub total_bytes: u64,
+    /// When it was asked.
+    pub free_bytes: u64,
+    /// Of its multiprocessors at most.
+    pub clock_khz: u64,
+    pub memory_clock_khz: u64,
+    pub bus_bits: u64,
+    /// Freed bytes that its memory pool keeps instead of giving them back at the next synchronisation.
+    pub release_threshold_bytes: u64,
+}
+
+impl GpuFacts {
+    /// Bytes a second that its memory has at most: two transfers a clock over the width of the bus. 0 where the driver does not say.
+    #[must_use]
+    pub fn peak_bytes_per_sec(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+        let bits = (2 * self.memory_clock_khz * self.bus_bits) as f64;
+        bits * 1000.0 / 8.0
+    }
 }
 
 /// An argument of a kernel.

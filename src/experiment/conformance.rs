@@ -1,0 +1,238 @@
+//! Does a device compute what it should? Against logits of another implementation, and lane by lane against the CPU.
+//!
+//! This is what `kvlab doctor --gpu` runs where there is a GPU, and what CI runs where there is none, on a driver that is emulated.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+
+use crate::{
+    cache::{CacheSpec, KvStore, Lane, SeqId, StoreConfig},
+    engine::{EngineError, Session, SessionConfig},
+    model::{LoadedModel, Logits, ModelError, ModelSource},
+};
+
+/// Logits in f32 may differ by so much: other orders of additions, over a few layers. The bar; 1e-5 is usual.
+pub const LOGITS: f32 = 1e-3;
+
+/// Lanes that keep every row as it is.
+pub const EXACT_LANES: [&str; 7] = ["none", "concat", "contiguous", "paged:1", "paged:7", "paged:16", "paged:64"];
+
+/// Lanes that round, rotate or forget, each kernel among them.
+pub const LOSSY_LANES: [&str; 18] = [
+    "contiguous+f16",
+    "paged:16+bf16",
+    "paged:16+f8",
+    "concat+int8",
+    "paged:16+int8",
+    "paged:7+q8_0",
+    "paged:16+q4_0",
+    "contiguous+int4",
+    "paged:16+int8+rot",
+    "paged:32+kivi:2/0",
+    "contiguous+kivi:4",
+    "paged:32+kivi:8/8+rot",
+    "concat+window:4/20",
+    "paged:16+window:4/20",
+    "concat+h2o:16/16",
+    "paged:16+h2o:16/16",
+    "paged:16+int8+h2o-mean:16/16",
+    "paged:32+kivi:4/8+h2o:16/32",
+];
+
+/// One lane on a device, beside what it should be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Conformed {
+    pub lane: String,
+    /// What it was compared with.
+    pub reference: &'static str,
+    pub logit_rows: usize,
+    pub max_logit_difference: f32,
+    /// Of those, whose likeliest token is another.
+    pub other_tokens: usize,
+}
+
+impl Conformed {
+    fn compare(lane: &str, reference: &'static str, seen: &[Vec<f32>], expected: &[Vec<f32>]) -> Self {
+        let pairs = || seen.iter().zip(expected);
+        let difference = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+            let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+            // What is no number is as far off as can be.
+            worst.fold(0.0_f32, |most, x| if x.is_nan() { f32::INFINITY } else { most.max(x) })
+        };
+        let first_largest = |row: &[f32]| {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter().position(|x| *x >= largest)
+        };
+        Self {
+            lane: lane.to_owned(),
+            reference,
+            logit_rows: if seen.len() == expected.len() { seen.len() } else { 0 },
+            max_logit_difference: pairs().map(difference).fold(0.0, f32::max),
+            other_tokens: pairs().filter(|(a, b)| first_largest(a) != first_largest(b)).count(),
+        }
+    }
+
+    /// Whether that is near enough: exact lanes within [`LOGITS`], and the same likeliest tokens everywhere.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let is_exact = EXACT_LANES.contains(&self.lane.as_str());
+        self.logit_rows > 0 && self.other_tokens == 0 && (!is_exact || self.max_logit_difference <= LOGITS)
+    }
+}
+
+/// A checkpoint of 2 layers with random weights, and what transformers computes with it (`tests/goldens`).
+const GOLDEN: [(&str, &[u8]); 3] = [
+    ("config.json", include_bytes!("../../tests/goldens/gpt2-2l-2h-16d/config.json")),
+    ("model.safetensors", include_bytes!("../../tests/goldens/gpt2-2l-2h-16d/model.safetensors")),
+    ("reference.safetensors", include_bytes!("../../tests/goldens/gpt2-2l-2h-16d/reference.safetensors")),
+];
+
+/// The golden logits on a device, through every exact lane.
+///
+/// # Errors
+/// A device that fails, a folder for temporary files that cannot be written.
+pub fn goldens(device: &Device, cancel: &AtomicBool) -> Result<Vec<Conformed>, EngineError> {
+    let broken = |error: &dyn std::fmt::Display| {
+        EngineError::Model(ModelError::BadWeights(format!("the embedded golden checkpoint: {error}")))
+    };
+    let folder = tempfile::tempdir().map_err(|e| broken(&e))?;
+    for (name, bytes) in GOLDEN {
+        std::fs::write(folder.path().join(name), bytes).map_err(|e| broken(&e))?;
+    }
+    let reference = candle_core::safetensors::load(folder.path().join("reference.safetensors"), &Device::Cpu)?;
+    let of = |name: &str| reference.get(name).ok_or_else(|| broken(&name));
+    let prompt = of("prompt_ids")?.to_vec1::<i64>()?;
+    let prompt: Vec<u32> = prompt.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
+    let expected: Vec<Vec<f32>> = of("decode_logits")?.to_vec2()?;
+    let model = Arc::new(ModelSource::Folder(folder.path().into()).load(device, &mut |_| {}, cancel)?);
+    let lanes = EXACT_LANES.iter().map(|lane| {
+        let seen = decode(&model, lane, &prompt, expected.len(), cancel)?;
+        Ok(Conformed::compare(lane, "transformers", &seen, &expected))
+    });
+    lanes.collect()
+}
+
+/// Every lane on a device against the same lane on the CPU, with the embedded model: `seen` gets one after the other.
+///
+/// # Errors
+/// A device that fails.
+pub fn against_cpu(device: &Device, cancel: &AtomicBool, seen: &mut dyn FnMut(Conformed)) -> Result<(), EngineError> {
+    let load = |device| ModelSource::Story.load(device, &mut |_| {}, cancel).map(Arc::new);
+    let (here, there) = (load(&Device::Cpu)?, load(device)?);
+    let prompt: Vec<u32> = (0..40).map(token).collect();
+    for lane in EXACT_LANES.into_iter().chain(LOSSY_LANES) {
+        let on = |model: &Arc<LoadedModel>| -> Result<Vec<Vec<f32>>, EngineError> {
+            let mut rows = decode(model, lane, &prompt, 24, cancel)?;
+            if let Ok(Lane::Cache(spec)) = lane.parse() {
+                rows.extend(sequences(model, spec, cancel)?);
+            }
+            Ok(rows)
+        };
+        seen(Conformed::compare(lane, "the CPU", &on(&there)?, &on(&here)?));
+    }
+    Ok(())
+}
+
+/// Tokens that look random, the same everywhere.
+fn token(i: usize) -> u32 {
+    u32::try_from((i * 37 + 11) % 500).unwrap_or(0)
+}
+
+/// The logits of `n` greedy tokens.
+fn decode(
+    model: &Arc<LoadedModel>,
+    lane: &str,
+    prompt: &[u32],
+    n: usize,
+    cancel: &AtomicBool,
+) -> Result<Vec<Vec<f32>>, EngineError> {
+    let lane: Lane = lane.parse().map_err(crate::cache::CacheError::Spec)?;
+    let mut session = Session::new(model.clone(), lane, SessionConfig::default())?;
+    let mut rows = vec![];
+    for step in 0..n {
+        if step == 0 { session.prefill(prompt, cancel)? } else { session.decode(cancel)? };
+        rows.push(session.logits().map_or(Ok(vec![]), Tensor::to_vec1::<f32>)?);
+    }
+    Ok(rows)
+}
+
+/// What a store has to do beyond one conversation: chunks, ragged batches, forks, a step that is taken back, tokens that are, sequences that end. The
+/// logits of every step.
+fn sequences(model: &LoadedModel, spec: CacheSpec, cancel: &AtomicBool) -> Result<Vec<Vec<f32>>, EngineError> {
+    let model = &model.model;
+    let config = StoreConfig { max_sequences: 4, memory_limit_bytes: None };
+    let mut store = KvStore::on(model.device(), spec, model.config().kv_shape(), config, None)?;
+    let mut rows: Vec<Vec<f32>> = vec![];
+    let mut next = 0;
+    let mut step = |store: &mut KvStore, batch: &[(SeqId, usize)], is_kept: bool| -> Result<(), EngineError> {
+        let n: usize = batch.iter().map(|(_, n)| n).sum();
+        let tokens: Vec<u32> = (next..next + n).map(token).collect();
+        next += n;
+        let mut pass = store.reserve(batch)?;
+        let logits = model.forward(&tokens, &mut pass, None, Logits::Last, cancel)?;
+        rows.extend(logits.to_vec2::<f32>()?);
+        if is_kept { pass.commit(true)? } else { pass.forget() }
+        Ok(())
+    };
+    let (a, b) = (store.open()?, store.open()?);
+    for (seq, n) in [(a, 33), (a, 37), (b, 18)] {
+        step(&mut store, &[(seq, n)], true)?;
+    }
+    // Long enough to seal groups on the way, which is undone with it.
+    step(&mut store, &[(a, 45)], false)?;
+    for _ in 0..4 {
+        step(&mut store, &[(a, 1), (b, 1)], true)?;
+    }
+    let c = store.fork(a)?;
+    for _ in 0..4 {
+        step(&mut store, &[(c, 1)], true)?;
+        step(&mut store, &[(a, 1)], true)?;
+    }
+    // Where that cannot be undone, both devices say so.
+    let _ = store.truncate(c, 72);
+    let d = store.fork(c)?;
+    for _ in 0..3 {
+        step(&mut store, &[(d, 1), (c, 1), (a, 1)], true)?;
+    }
+    // A prompt between two decoded tokens, in one batch.
+    step(&mut store, &[(c, 1), (b, 20), (d, 1)], true)?;
+    store.close(a)?;
+    let e = store.open()?;
+    step(&mut store, &[(e, 9), (b, 2)], true)?;
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn the_cpu_conforms_to_itself_and_to_transformers() {
+        for conformed in goldens(&Device::Cpu, &NEVER).expect("goldens") {
+            assert!(conformed.is_good() && conformed.max_logit_difference > 0.0, "{conformed:?}");
+        }
+        let mut n = 0;
+        let mut seen = |conformed: Conformed| {
+            assert!(conformed.is_good() && conformed.max_logit_difference <= 0.0, "{conformed:?}");
+            n += 1;
+        };
+        against_cpu(&Device::Cpu, &NEVER, &mut seen).expect("lanes");
+        assert_eq!(n, EXACT_LANES.len() + LOSSY_LANES.len());
+    }
+
+    #[test]
+    fn what_differs_is_found() {
+        let expected = vec![vec![0.0, 1.0], vec![2.0, 1.0]];
+        let compare = |lane: &str, seen: &[Vec<f32>]| Conformed::compare(lane, "itself", seen, &expected);
+        assert!(compare("concat", &expected).is_good());
+        assert!(!compare("concat", &[vec![0.0, 1.01], vec![2.0, 1.0]]).is_good(), "an exact lane");
+        assert!(compare("concat+int8", &[vec![0.0, 1.01], vec![2.0, 1.0]]).is_good(), "a lossy one");
+        assert!(!compare("concat+int8", &[vec![1.5, 1.0], vec![2.0, 1.0]]).is_good(), "another token");
+        assert!(!compare("concat+int8", &[vec![0.0, f32::NAN], vec![2.0, 1.0]]).is_good(), "no number");
+        assert!(!compare("concat+int8", &expected[..1]).is_good(), "a row is missing");
+    }
+}
