@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs a CUDA toolkit from Python packages into a folder, without root: for building with `--features cuda` where NVIDIA's installer was not.
 #
-#   scripts/cuda-toolkit.sh DIR        about 1.5 GB; again does nothing
+#   scripts/cuda-toolkit.sh DIR        about 1.5 GB; needs python3 and cc; again does nothing
 #   source DIR/env.sh                  then cargo build --release --features cuda
 #
 # It has no driver: what is built with it starts only where one is installed. With a CUDA installation of your own you need none of this:
@@ -34,6 +34,9 @@ done
 for library in "$packages"/lib/*.a; do
     ln -sfn "$library" "$toolkit/lib64/$(basename "$library")"
 done
+# A driver to link with: it has the names of a driver's functions and does nothing. What is linked takes the real one of the machine it runs on.
+grep -ohE '\bcu[A-Z][A-Za-z0-9_]*' "$packages/include/cuda.h" | sort -u | sed 's/.*/void &(void) {}/' |
+    cc -w -shared -x c - -o "$toolkit/lib64/stubs/libcuda.so" -Wl,-soname,libcuda.so.1
 cat >"$toolkit/env.sh" <<END
 export CUDA_HOME='$toolkit' CUDA_PATH='$toolkit' NVCC='$toolkit/bin/nvcc'
 export PATH='$toolkit/bin':"\$PATH"

@@ -23,7 +23,9 @@ fn runs_of_rows_are_copied_and_nothing_else() {
             }
             let (mut memory, mut list) = (Memory::of(&plane), Memory::of(&copies));
             // Blocks that have several words to copy, and more than there are.
-            for geometry in [Geometry { grid: [2, 3, 1], n_threads: 64, shared_bytes: 0 }, Geometry::copy(3, 4 * row_words)] {
+            for geometry in
+                [Geometry { grid: [2, 3, 1], n_threads: 64, shared_bytes: 0 }, Geometry::copy(3, 4 * row_words)]
+            {
                 let words = u32::try_from(row_words).expect("small");
                 run(name, geometry, 2, |launch| {
                     launch.arg(memory.address()).arg(memory.address()).arg(list.address()).arg(words)

@@ -44,7 +44,8 @@ impl<'a> Step<'a> {
         let scores = spans.iter().map(|span| vec![0.0; if scored { span.past + span.new } else { 0 }]).collect();
         let rings = spans.iter().map(|_| None).collect();
         // From here on, whatever fails: dropped, it undoes the reservation.
-        let mut step = Self { store, reservation, committed: false, copied_bytes_before, parts, scores, rings, device: None };
+        let mut step =
+            Self { store, reservation, committed: false, copied_bytes_before, parts, scores, rings, device: None };
         for (index, span) in step.reservation.spans.iter().enumerate() {
             // A group that is sealed in the middle of a step makes room in the ring for the step's own tokens.
             if step.store.residual.is_some() && span.past > 0 && step.parts[index].len() > 1 {
@@ -53,8 +54,7 @@ impl<'a> Step<'a> {
             }
         }
         if let Memory::Device(memory) = &step.store.memory {
-            step.device =
-                Some(device::DeviceStep::new(step.store, memory, &step.reservation.spans, &step.parts)?);
+            step.device = Some(device::DeviceStep::new(step.store, memory, &step.reservation.spans, &step.parts)?);
         }
         Ok(step)
     }

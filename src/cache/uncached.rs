@@ -10,7 +10,11 @@ use crate::kernels::{
     walk::{Rows, Tile},
 };
 
-use super::{CacheError, KvAccess, Probe, SeqId, Span, host::HostRows, step::{attend_whole, check_shape}};
+use super::{
+    CacheError, KvAccess, Probe, SeqId, Span,
+    host::HostRows,
+    step::{attend_whole, check_shape},
+};
 
 /// One sequence, computed whole.
 pub struct Uncached {

@@ -92,7 +92,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             for gpu in gpus {
                 writeln!(out, "           {}", gpu::describe(&gpu))?;
             }
-            writeln!(out, "           cuda:0 is what `--device auto` uses; `kvlab doctor --gpu` checks and measures it")?;
+            writeln!(
+                out,
+                "           cuda:0 is what `--device auto` uses; `kvlab doctor --gpu` checks and measures it"
+            )?;
         }
         Err(reason) => writeln!(out, "           cuda: not used; {reason}")?,
     }

@@ -19,6 +19,12 @@ pub const LOGITS: f32 = 1e-3;
 /// Lanes that keep every row as it is.
 pub const EXACT_LANES: [&str; 7] = ["none", "concat", "contiguous", "paged:1", "paged:7", "paged:16", "paged:64"];
 
+/// Attention weights are looked at as pictures have them, a byte each: one step of it.
+pub const PICTURE: f32 = 1.01 / 255.0;
+
+/// Lanes whose attention, keys and values are looked into.
+const SEEN_LANES: [&str; 5] = ["none", "concat", "paged:16", "paged:16+window:4/20", "contiguous+h2o:16/16"];
+
 /// Lanes that round, rotate or forget, each kernel among them.
 pub const LOSSY_LANES: [&str; 18] = [
     "contiguous+f16",
@@ -49,12 +55,26 @@ pub struct Conformed {
     pub reference: &'static str,
     pub logit_rows: usize,
     pub max_logit_difference: f32,
+    /// How far they may differ; nothing is said of lanes that round, in which a hair may decide between two codes.
+    pub allowed: Option<f32>,
     /// Of those, whose likeliest token is another.
     pub other_tokens: usize,
 }
 
 impl Conformed {
+    /// Exact lanes within [`LOGITS`].
     fn compare(lane: &str, reference: &'static str, seen: &[Vec<f32>], expected: &[Vec<f32>]) -> Self {
+        let allowed = EXACT_LANES.contains(&lane).then_some(LOGITS);
+        Self::within(allowed, lane.to_owned(), reference, seen, expected)
+    }
+
+    fn within(
+        allowed: Option<f32>,
+        lane: String,
+        reference: &'static str,
+        seen: &[Vec<f32>],
+        expected: &[Vec<f32>],
+    ) -> Self {
         let pairs = || seen.iter().zip(expected);
         let difference = |(a, b): (&Vec<f32>, &Vec<f32>)| {
             let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs());
@@ -66,19 +86,20 @@ impl Conformed {
             row.iter().position(|x| *x >= largest)
         };
         Self {
-            lane: lane.to_owned(),
+            lane,
             reference,
+            allowed,
             logit_rows: if seen.len() == expected.len() { seen.len() } else { 0 },
             max_logit_difference: pairs().map(difference).fold(0.0, f32::max),
             other_tokens: pairs().filter(|(a, b)| first_largest(a) != first_largest(b)).count(),
         }
     }
 
-    /// Whether that is near enough: exact lanes within [`LOGITS`], and the same likeliest tokens everywhere.
+    /// Whether that is near enough: what is allowed, and the same likeliest tokens everywhere.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let is_exact = EXACT_LANES.contains(&self.lane.as_str());
-        self.logit_rows > 0 && self.other_tokens == 0 && (!is_exact || self.max_logit_difference <= LOGITS)
+        let is_near = self.allowed.is_none_or(|allowed| self.max_logit_difference <= allowed);
+        self.logit_rows > 0 && self.other_tokens == 0 && is_near
     }
 }
 
@@ -132,7 +153,41 @@ pub fn against_cpu(device: &Device, cancel: &AtomicBool, seen: &mut dyn FnMut(Co
         };
         seen(Conformed::compare(lane, "the CPU", &on(&there)?, &on(&here)?));
     }
+    for lane in SEEN_LANES {
+        let [there, here] = [&there, &here].map(|model| looked_into(model, lane, &prompt, cancel));
+        let ((there, there_rows), (here, here_rows)) = (there?, here?);
+        seen(Conformed::within(Some(PICTURE), format!("{lane}, attention"), "the CPU", &there, &here));
+        if !here_rows.is_empty() {
+            let mut stored =
+                Conformed::within(Some(LOGITS), format!("{lane}, keys and values"), "the CPU", &there_rows, &here_rows);
+            // Rows of keys have no likeliest token.
+            stored.other_tokens = 0;
+            seen(stored);
+        }
+    }
     Ok(())
+}
+
+/// What a window would show of a lane: whom the tokens of a prompt and the next one look at, and what the last layer stores.
+#[expect(clippy::type_complexity, reason = "two lists of rows")]
+fn looked_into(
+    model: &Arc<LoadedModel>,
+    lane: &str,
+    prompt: &[u32],
+    cancel: &AtomicBool,
+) -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>), EngineError> {
+    let lane: Lane = lane.parse().map_err(crate::cache::CacheError::Spec)?;
+    let mut session = Session::new(model.clone(), lane, SessionConfig::default())?;
+    let mut pictures = session.attention_of(prompt, cancel)?.rows;
+    session.prefill(prompt, cancel)?;
+    session.decode(cancel)?;
+    pictures.extend(session.attention_of_next(cancel)?.rows);
+    let attention = pictures.iter().map(|row| row.iter().map(|code| f32::from(*code) / 255.0).collect()).collect();
+    let rows = match session.cache() {
+        None => vec![],
+        Some((store, seq)) => <[Vec<f32>; 2]>::from(store.read(seq, model.model.config().n_layer - 1)?).into(),
+    };
+    Ok((attention, rows))
 }
 
 /// Tokens that look random, the same everywhere.
@@ -152,7 +207,11 @@ fn decode(
     let mut session = Session::new(model.clone(), lane, SessionConfig::default())?;
     let mut rows = vec![];
     for step in 0..n {
-        if step == 0 { session.prefill(prompt, cancel)? } else { session.decode(cancel)? };
+        if step == 0 {
+            session.prefill(prompt, cancel)?
+        } else {
+            session.decode(cancel)?
+        };
         rows.push(session.logits().map_or(Ok(vec![]), Tensor::to_vec1::<f32>)?);
     }
     Ok(rows)
@@ -173,7 +232,11 @@ fn sequences(model: &LoadedModel, spec: CacheSpec, cancel: &AtomicBool) -> Resul
         let mut pass = store.reserve(batch)?;
         let logits = model.forward(&tokens, &mut pass, None, Logits::Last, cancel)?;
         rows.extend(logits.to_vec2::<f32>()?);
-        if is_kept { pass.commit(true)? } else { pass.forget() }
+        if is_kept {
+            pass.commit(true)?
+        } else {
+            pass.forget()
+        }
         Ok(())
     };
     let (a, b) = (store.open()?, store.open()?);
@@ -221,7 +284,8 @@ mod tests {
             n += 1;
         };
         against_cpu(&Device::Cpu, &NEVER, &mut seen).expect("lanes");
-        assert_eq!(n, EXACT_LANES.len() + LOSSY_LANES.len());
+        // Attention of each of those that are looked into, and rows of those that have a cache.
+        assert_eq!(n, EXACT_LANES.len() + LOSSY_LANES.len() + 2 * SEEN_LANES.len() - 1);
     }
 
     #[test]

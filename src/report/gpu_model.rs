@@ -12,17 +12,11 @@ use crate::{
 };
 
 /// Names, and the bytes per second of their memory by NVIDIA's data sheets.
-pub const KNOWN_GPUS: [(&str, f64); 5] = [
-    ("L4", 300e9),
-    ("RTX 4090", 1008e9),
-    ("A100 80GB SXM", 2039e9),
-    ("H100 SXM", 3350e9),
-    ("H200", 4800e9),
-];
+pub const KNOWN_GPUS: [(&str, f64); 5] =
+    [("L4", 300e9), ("RTX 4090", 1008e9), ("A100 80GB SXM", 2039e9), ("H100 SXM", 3350e9), ("H200", 4800e9)];
 
 /// Formats that have kernels, on blocks that suit all of them.
-const FORMATS: [&str; 11] =
-    ["f32", "f16", "bf16", "f8", "int8", "q8_0", "q4_0", "int4", "kivi:8", "kivi:4", "kivi:2"];
+const FORMATS: [&str; 11] = ["f32", "f16", "bf16", "f8", "int8", "q8_0", "q4_0", "int4", "kivi:8", "kivi:4", "kivi:2"];
 
 /// Cached tokens.
 const CONTEXTS: [usize; 4] = [128, 1024, 8192, 32_768];
@@ -66,14 +60,15 @@ pub fn tables(config: &Config, weights: WeightType, gpus: &[(&str, f64)]) -> Res
         ["format".to_owned(), "append".into()].into_iter().chain(CONTEXTS.map(|n| format!("walk over {n}"))),
     );
     let mut floors = Table::new();
-    floors.load_preset(ASCII_MARKDOWN).set_header(
-        ["GPU".to_owned(), "format".into()].into_iter().chain(CONTEXTS.map(|n| format!("behind {n}, µs"))),
-    );
+    floors
+        .load_preset(ASCII_MARKDOWN)
+        .set_header(["GPU".to_owned(), "format".into()].into_iter().chain(CONTEXTS.map(|n| format!("behind {n}, µs"))));
     for format in FORMATS {
         let all = CONTEXTS.map(|n| TokenBytes::of(format, shape, n));
         let all = all.into_iter().collect::<Result<Vec<_>, _>>()?;
         let append = all.first().map_or(0, |bytes| bytes.append);
-        kernels.add_row([format.to_owned(), append.to_string()].into_iter().chain(all.iter().map(|b| b.walk.to_string())));
+        kernels
+            .add_row([format.to_owned(), append.to_string()].into_iter().chain(all.iter().map(|b| b.walk.to_string())));
     }
     for (name, bytes_per_sec) in gpus {
         for format in ["f32", "bf16", "int8", "kivi:4"] {

@@ -1,6 +1,8 @@
 //! The panel on the left: everything that defines a run, and its buttons.
 
-use egui::{Align, Button, ComboBox, DragValue, Grid, Layout, Response, RichText, ScrollArea, TextEdit, Ui, WidgetText};
+use egui::{
+    Align, Button, ComboBox, DragValue, Grid, Layout, Response, RichText, ScrollArea, TextEdit, Ui, WidgetText,
+};
 
 use crate::{
     app::{

@@ -247,14 +247,8 @@ impl Step<'_> {
             let Attend { target, first_token, queries, one_sequence, span } = attend;
             let Memory::Device(memory) = &mut self.store.memory else { return Ok(()) };
             let (kernels, view, scratch) = memory.layer(layer, *target);
-            let asking = Asking {
-                q,
-                out,
-                first_token: *first_token,
-                lists,
-                queries: *queries,
-                one_sequence: *one_sequence,
-            };
+            let asking =
+                Asking { q, out, first_token: *first_token, lists, queries: *queries, one_sequence: *one_sequence };
             if scores.is_none() && probe.is_none() {
                 kernels.attend(&view, &asking, None, scratch)?;
                 continue;
@@ -302,7 +296,8 @@ fn attend_spans(spans: &[Span], attend: &Attend) -> Vec<(usize, usize)> {
     if let Some((index, part)) = attend.span {
         return (part.start..part.end).map(|position| (index, position)).collect();
     }
-    let all = spans.iter().enumerate().flat_map(|(index, span)| (span.past..span.past + span.new).map(move |p| (index, p)));
+    let all =
+        spans.iter().enumerate().flat_map(|(index, span)| (span.past..span.past + span.new).map(move |p| (index, p)));
     all.skip(attend.first_token).take(attend.queries.len()).collect()
 }
 
@@ -330,7 +325,11 @@ fn show(
     Ok(())
 }
 
-pub(in crate::cache) fn check_shape(name: &'static str, tensor: &Tensor, expected: [usize; 3]) -> Result<(), CacheError> {
+pub(in crate::cache) fn check_shape(
+    name: &'static str,
+    tensor: &Tensor,
+    expected: [usize; 3],
+) -> Result<(), CacheError> {
     if tensor.dims() == expected {
         return Ok(());
     }

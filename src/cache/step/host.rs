@@ -12,12 +12,7 @@ use crate::kernels::{
     walk::{Queries, Sequence, Tile, walk},
 };
 
-use crate::cache::{
-    CacheError, KvStore, Probe, Span,
-    host::HostRows,
-    live::Positions,
-    memory::Memory,
-};
+use crate::cache::{CacheError, KvStore, Probe, Span, host::HostRows, live::Positions, memory::Memory};
 
 use super::Step;
 

@@ -213,12 +213,8 @@ impl Gpu {
         // SAFETY: plain numbers; the kernel that it is made for writes each of them before anybody reads one.
         let slice = unsafe { self.device.alloc::<f32>(n_tokens * heads * head_dim) }?;
         let storage = Storage::Cuda(CudaStorage::wrap_cuda_slice(slice, self.device.clone()));
-        let tensor = Tensor::from_storage(
-            storage,
-            (n_tokens, heads, head_dim),
-            candle_core::op::BackpropOp::none(),
-            false,
-        );
+        let tensor =
+            Tensor::from_storage(storage, (n_tokens, heads, head_dim), candle_core::op::BackpropOp::none(), false);
         self.tensor_rows(&tensor)
     }
 
@@ -283,7 +279,8 @@ impl Gpu {
     }
 
     fn function(&self, name: &str) -> Result<CudaFunction> {
-        let mut functions = self.functions.lock().map_err(|_| Error::Msg("another thread failed at a kernel".into()))?;
+        let mut functions =
+            self.functions.lock().map_err(|_| Error::Msg("another thread failed at a kernel".into()))?;
         if let Some(function) = functions.get(name) {
             return Ok(function.clone());
         }

@@ -5,7 +5,7 @@
 use candle_core::{Error, Result, Tensor};
 
 use super::{
-    Address, Argument, Geometry, Gpu, Layer, Lists, Memory, PlaneMemory, PlaneView, Plane, Queries, RowCopy, Rows,
+    Address, Argument, Geometry, Gpu, Layer, Lists, Memory, Plane, PlaneMemory, PlaneView, Queries, RowCopy, Rows,
     TILE_QUERIES, TensorRows, WalkOut, WalkShape, append_name, format_name, n_splits, prefill_name, walk_name,
 };
 use crate::kernels::{
@@ -166,8 +166,7 @@ impl Gpu {
             Argument::Address(codes),
             Argument::Address(scales),
         ];
-        let heads =
-            HeadShape { n_head: 1, n_kv_head: plane.shape.n_kv_head, head_dim: plane.shape.head_dim };
+        let heads = HeadShape { n_head: 1, n_kv_head: plane.shape.n_kv_head, head_dim: plane.shape.head_dim };
         // SAFETY: 32 rows that the exact plane has become 32 rows that the other has.
         unsafe { self.launch(&format!("seal_channels{bits}"), Geometry::seal(heads), &arguments) }
     }
@@ -177,7 +176,9 @@ impl Gpu {
     /// # Errors
     /// Rows that are not there; the driver's.
     pub fn copy_rows(&self, from: &PlaneMemory, to: &mut PlaneMemory, copies: &RowCopies) -> Result<()> {
-        if (from.codec, from.shape) != (to.codec, to.shape) || copies.from_end > from.n_rows || copies.to_end > to.n_rows
+        if (from.codec, from.shape) != (to.codec, to.shape)
+            || copies.from_end > from.n_rows
+            || copies.to_end > to.n_rows
         {
             return refuse("rows to copy");
         }
@@ -355,8 +356,9 @@ impl Kernels {
         if !fits(&layer.keys, queries.pool_end) || !fits(&layer.values, queries.pool_end) || !exact_fits {
             return refuse("rows to attend to");
         }
-        let has_queries =
-            |rows: &TensorRows| (rows.heads, rows.head_dim) == (n_head, head_dim) && first_token + queries.len <= rows.n_tokens;
+        let has_queries = |rows: &TensorRows| {
+            (rows.heads, rows.head_dim) == (n_head, head_dim) && first_token + queries.len <= rows.n_tokens
+        };
         if !has_queries(q) || !has_queries(out) || out.token_stride != n_head * head_dim || queries.len == 0 {
             return refuse("queries");
         }
@@ -364,12 +366,8 @@ impl Kernels {
             return refuse("room for weights");
         }
         let exact = layer.exact.map(|(keys, values)| (keys.plane, values.plane)).unwrap_or_default();
-        let layer = Layer {
-            keys: layer.keys.plane,
-            values: layer.values.plane,
-            exact_keys: exact.0,
-            exact_values: exact.1,
-        };
+        let layer =
+            Layer { keys: layer.keys.plane, values: layer.values.plane, exact_keys: exact.0, exact_values: exact.1 };
         let (seen, asked) = (lists.at(0, 0)?, |first: usize, n: usize| lists.at(queries.first + 2 * first, 2 * n));
         let of_weights = |first: usize| match &weights {
             None => (0, 0, 0),
