@@ -4,7 +4,7 @@
 #   scripts/emulated-driver.sh DIR PROGRAM     then LD_LIBRARY_PATH=DIR PROGRAM run --device cuda
 #
 # Its kernels are kvlab's own and candle's, the latter from where cargo keeps its sources, compiled for this processor (emulator/driver says what
-# that shows and what not). Needs g++, and the build of PROGRAM.
+# that shows and what not). Needs g++, and what cargo built for PROGRAM.
 set -euo pipefail
 if [ $# -ne 2 ]; then
     sed -n '2,8s/^# \{0,1\}//p' "$0"
@@ -15,7 +15,8 @@ mkdir -p "$1/candle"
 out=$(cd "$1" && pwd) program=$2
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 candle=$(ls -d "$registry"/*/candle-kernels-0.11.1/src)
-ptx=$(ls -dt "$(dirname "$program")"/build/candle-kernels-*/out/affine.ptx | head -n 1)
+# Which kernels candle's modules have: from the build of the program.
+ptx=$(ls -dt "${CARGO_TARGET_DIR:-target}"/release/build/candle-kernels-*/out/affine.ptx | head -n 1)
 ptx=$(dirname "$ptx")
 # The runtime needs no device as long as nobody calls it.
 toolkit=${CUDA_HOME:-$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")}

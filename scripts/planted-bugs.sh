@@ -51,5 +51,9 @@ plant 'ties go away from zero' codecs append.cu 'rintf(steps)' 'roundf(steps)'
 plant 'of two that are farthest from zero the last counts' codecs append.cu 'const float place = min_over(fabsf(x) == most ? static_cast<float>(row.lane) : 99.0f, WARP)' 'const float place = max_over(fabsf(x) == most ? static_cast<float>(row.lane) : -1.0f, WARP)'
 plant 'a scale is that of the first group' codecs append.cu '[row.group(first)] = to_half(d)' '[row.group(0)] = to_half(d)'
 plant 'nibbles change places' codecs append.cu '<< (place * B)' '<< (8 - B - place * B)'
-plant 'of equals the last is picked' rows rows.cu 'row[i] > largest' 'row[i] >= largest'
+plant 'a row turns before all of it is there' rows rows.cu '    __syncthreads();
+    for (int half' '    for (int half'
+plant 'of equals the last is picked' rows rows.cu 'other > largest' 'other >= largest'
+plant 'what is no number is passed over' rows rows.cu 'isnan(row[i]) ? NO_NUMBER : i' 'i'
+plant 'not the first token that is no number is named' codecs append.cu '0xffffffffu - token' 'token + 1u'
 exit $missed

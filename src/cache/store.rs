@@ -169,7 +169,7 @@ impl KvStore {
         let memory = match Gpu::of(device)? {
             None => Memory::Host(HostMemory::new(memory_shape, calibration)),
             Some(gpu) => match DeviceMemory::refuses(memory_shape) {
-                None => Memory::Device(Box::new(DeviceMemory::new(gpu, memory_shape)?)),
+                None => Memory::Device(Box::new(DeviceMemory::new(&gpu, memory_shape)?)),
                 Some(reason) => return Err(CacheError::Refused { lane: spec, reason }),
             },
         };

@@ -12,7 +12,7 @@ use crate::{
     cache::Lane,
     engine::{EngineError, Sampling},
     experiment::{DEFAULT_PROMPT, Experiment, ExperimentError, Workload},
-    measure::device::DeviceChoice,
+    measure::device::{DeviceChoice, name_of},
     model::{Calibrating, HubConfig, LoadedModel, ModelError, ModelSource, WeightType},
     report::units::parse_size,
 };
@@ -173,7 +173,7 @@ impl ModelArgs {
         bars.clear();
         let model = model.with_context(|| format!("model `{source}` cannot be loaded"))?;
         let mut err = io::stderr();
-        let _ = writeln!(err, "model {} on {:?}{}", model.source, device.location(), in_weights(weights));
+        let _ = writeln!(err, "model {} on {}{}", model.source, name_of(&device), in_weights(weights));
         if let Some(note) = &model.note {
             let _ = writeln!(err, "note: {note}");
         }

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use crate::{
     cache::spec::parse_lanes,
     experiment::quality::{DEFAULT_LANES, LaneQuality, QualityError, QualityRun, QualitySettings},
-    measure::machine::Machine,
+    measure::{device::name_of, machine::Machine},
     model::{Calibrating, LoadedModel, ModelError, ModelSource, Passage, hub::name::short},
     report::{
         files::{PendingFile, SUMMARY, remove_stale},
@@ -236,7 +236,7 @@ fn info(args: &Args, quality: &QualityRun) -> RunInfo {
         commit: option_env!("KVLAB_COMMIT").map(str::to_owned),
         started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         machine: Machine::detect(),
-        device: format!("{:?}", model.model.device().location()),
+        device: name_of(model.model.device()),
         model: model.source.to_string(),
         model_hash: model.hash.clone(),
         text,

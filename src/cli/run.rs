@@ -17,7 +17,7 @@ use crate::{
         DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
         trace::{Header, ModelShape, Outcome, SCHEMA, TraceWriter},
     },
-    measure::machine::Machine,
+    measure::{device::name_of, machine::Machine},
     model::hub::name::short,
     report::{LaneResult, LaneSummary, files, plots, summarise, table},
 };
@@ -262,7 +262,7 @@ fn open_trace(
         commit: option_env!("KVLAB_COMMIT").map(str::to_owned),
         started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         machine: Machine::detect(),
-        device: format!("{:?}", model.model.device().location()),
+        device: name_of(model.model.device()),
         model: model.source.to_string(),
         model_hash: model.hash.clone(),
         shape: Some(ModelShape::of(model)),

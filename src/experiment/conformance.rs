@@ -233,9 +233,9 @@ fn sequences(model: &LoadedModel, spec: CacheSpec, cancel: &AtomicBool) -> Resul
         let logits = model.forward(&tokens, &mut pass, None, Logits::Last, cancel)?;
         rows.extend(logits.to_vec2::<f32>()?);
         if is_kept {
-            pass.commit(true)?
+            pass.commit(true)?;
         } else {
-            pass.forget()
+            pass.forget();
         }
         Ok(())
     };
@@ -271,7 +271,7 @@ fn sequences(model: &LoadedModel, spec: CacheSpec, cancel: &AtomicBool) -> Resul
 mod tests {
     use super::*;
 
-    const NEVER: AtomicBool = AtomicBool::new(false);
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     #[test]
     fn the_cpu_conforms_to_itself_and_to_transformers() {

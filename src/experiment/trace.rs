@@ -91,6 +91,7 @@ pub enum Outcome {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is an event")]
 enum Line {
     Header(Box<Header>),
     End {

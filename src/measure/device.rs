@@ -110,6 +110,29 @@ pub fn pool_threshold_bytes() -> u64 {
     POOL_THRESHOLD_BYTES.get().copied().unwrap_or(u64::MAX)
 }
 
+/// How records name a device: the CPU as they always did, a GPU with what its numbers depend on.
+#[must_use]
+pub fn name_of(device: &Device) -> String {
+    let Device::Cuda(_) = device else { return format!("{:?}", device.location()) };
+    match facts(device, 0) {
+        Ok(GpuFacts { index, name, driver, release_threshold_bytes, .. }) => {
+            let kept = pool_in_words(release_threshold_bytes);
+            format!("cuda:{index} ({name}, driver for CUDA {driver}, pool {kept}, TF32 off)")
+        }
+        Err(_) => format!("{:?}", device.location()),
+    }
+}
+
+/// What a pool does with freed memory.
+#[must_use]
+pub fn pool_in_words(release_threshold_bytes: u64) -> String {
+    match release_threshold_bytes {
+        0 => "gives freed memory back at every synchronisation".to_owned(),
+        u64::MAX => "keeps freed memory".to_owned(),
+        bytes => format!("keeps up to {bytes} bytes of freed memory"),
+    }
+}
+
 /// Every GPU that the driver has, as it describes it; or in one line why there is none.
 ///
 /// # Errors

@@ -81,12 +81,12 @@ impl DeviceMemory {
         Kernels::refuses((shape.rows.keys, shape.rows.values), shape.kv.heads)
     }
 
-    pub fn new(gpu: Gpu, shape: MemoryShape) -> std::result::Result<Self, CacheError> {
+    pub fn new(gpu: &Gpu, shape: MemoryShape) -> std::result::Result<Self, CacheError> {
         let codecs = (shape.rows.keys, shape.rows.values);
         let kernels = Kernels::new(gpu.clone(), codecs, shape.kv.heads).map_err(CacheError::Shape)?;
         let n_layer = shape.kv.n_layer;
         let layers = |codecs, n_rows: usize, n_layer: usize| -> Result<Vec<LayerPlanes>> {
-            (0..n_layer).map(|_| LayerPlanes::zeroed(&gpu, codecs, shape, n_rows)).collect()
+            (0..n_layer).map(|_| LayerPlanes::zeroed(gpu, codecs, shape, n_rows)).collect()
         };
         let pool = layers(codecs, shape.pool_rows, if shape.grows { 0 } else { n_layer })?;
         let mut grown = slots(shape.grows, shape.n_sequences);
@@ -241,10 +241,10 @@ impl DeviceMemory {
 
     /// The first of the new keys or values that is no finite number, since this was last asked: `(tensor, layer, token)`. It waits for the GPU.
     pub fn first_not_finite(&mut self) -> Result<Option<(&'static str, usize, usize)>> {
-        let bytes = self.not_finite.download(0..self.not_finite.len())?;
+        let bytes = self.not_finite.download(0..self.not_finite.n_bytes())?;
         let words: Vec<u32> = bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
         let Some((index, word)) = words.iter().enumerate().find(|(_, word)| **word > 0) else { return Ok(None) };
-        self.not_finite = self.gpu().zeroed(self.not_finite.len())?;
+        self.not_finite = self.gpu().zeroed(self.not_finite.n_bytes())?;
         Ok(Some((["k", "v"][index % 2], index / 2, (u32::MAX - word) as usize)))
     }
 

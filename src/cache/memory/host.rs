@@ -157,12 +157,12 @@ impl HostMemory {
     }
 
     pub fn grown_bytes(&self) -> u64 {
-        self.grown.iter().map(bytes_of).sum()
+        self.grown.iter().map(|layers| bytes_of(layers)).sum()
     }
 
     pub fn ring_bytes(&self, open: impl Iterator<Item = usize>) -> (u64, u64) {
-        let held = open.filter_map(|slot| self.rings.get(slot)).map(bytes_of).sum();
-        (self.rings.iter().map(bytes_of).sum(), held)
+        let held = open.filter_map(|slot| self.rings.get(slot)).map(|ring| bytes_of(ring)).sum();
+        (self.rings.iter().map(|ring| bytes_of(ring)).sum(), held)
     }
 
     pub fn metadata_bytes(&self) -> u64 {
@@ -171,7 +171,7 @@ impl HostMemory {
     }
 }
 
-fn bytes_of(layers: &Vec<LayerPlanes>) -> u64 {
+fn bytes_of(layers: &[LayerPlanes]) -> u64 {
     layers.iter().map(LayerPlanes::bytes).sum()
 }
 

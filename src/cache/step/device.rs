@@ -59,7 +59,7 @@ impl DeviceStep {
         let rounds = (0..n_rounds).map(|round| Round::new(store, memory, (spans, parts), round, &mut lists));
         let rounds = rounds.collect::<Result<Vec<_>, CacheError>>()?;
         let scores = if store.spec.retention.needs_scores() {
-            let n_tokens = spans.iter().map(|span| Ok(n_seen(store, *span)?)).sum::<Result<usize, CacheError>>()?;
+            let n_tokens = spans.iter().map(|span| n_seen(store, *span)).sum::<Result<usize, CacheError>>()?;
             Some(memory.gpu().zeroed(4 * n_tokens)?)
         } else {
             None
@@ -90,7 +90,8 @@ impl Round {
         let grows = store.spec.layout == crate::cache::Layout::Concat;
         let (mut seals, mut appends, mut attends) = (vec![], vec![], vec![]);
         // Tokens of several sequences, for one launch.
-        let (mut from, mut to, mut asked): (Vec<u32>, Vec<u32>, Vec<(usize, Rows, usize)>) = (vec![], vec![], vec![]);
+        let (mut from, mut to) = (vec![], vec![]);
+        let mut asked: Vec<(usize, Rows, usize)> = vec![];
         let mut first = 0;
         for (index, span) in spans.iter().enumerate() {
             let part = parts[index].get(round).copied();
@@ -278,7 +279,7 @@ impl Step<'_> {
             return Err(CacheError::NotFinite { tensor, layer, token });
         }
         let Some(scores) = &device.scores else { return Ok(()) };
-        let scores = floats(&scores.download(0..scores.len())?);
+        let scores = floats(&scores.download(0..scores.n_bytes())?);
         let mut first = 0;
         for (span, total) in self.reservation.spans.iter().zip(&mut self.scores) {
             let positions = self.store.positions(*span, span.past + span.new)?;

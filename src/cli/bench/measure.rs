@@ -8,14 +8,14 @@ use indicatif::ProgressBar;
 
 use crate::{
     experiment::bench::{Arm, ArmResult, BenchError, Engine, Group, GroupRun, PeerModel, Peers},
-    measure::{machine::Machine, threads::Threads},
+    measure::{device::name_of, machine::Machine, threads::Threads},
     model::{HubConfig, LoadedModel, ModelError, ModelSource, WeightType, write_story},
     report::bench::folder::BenchFolder,
 };
 
 use super::{
     super::{CANCEL, options::with_calibration_bar, progress},
-    Args, RUSTC, commit, name_of,
+    Args, RUSTC, commit,
     plan::{Plan, PlannedModel},
 };
 

@@ -10,8 +10,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use candle_core::Device;
-
 use crate::{
     experiment::bench::{ArmResult, BenchError, Peers},
     report::bench::{
@@ -160,10 +158,6 @@ fn say_cancelled(args: &Args, n_arms: usize) -> anyhow::Result<ExitCode> {
     };
     writeln!(io::stderr(), "cancelled: {kept}")?;
     Ok(ExitCode::from(CANCELLED))
-}
-
-fn name_of(device: &Device) -> String {
-    format!("{:?}", device.location())
 }
 
 /// What was typed, quoted where a shell would want it.

@@ -10,12 +10,15 @@ use candle_core::Device;
 
 use crate::{
     experiment::bench::{Engine, Group, GroupSettings, Matrix, Peers, Subject, matrix::parse_subjects},
-    measure::{device::DeviceChoice, machine::Machine},
+    measure::{
+        device::{DeviceChoice, name_of},
+        machine::Machine,
+    },
     model::{Config, ModelSource, WeightType},
     report::bench::folder::Identity,
 };
 
-use super::{Args, RUSTC, commit, measure::load, name_of};
+use super::{Args, RUSTC, commit, measure::load};
 
 /// What runs where nobody says otherwise.
 pub(super) const LANES: &str = "none,concat,contiguous,paged:16,paged:16+int8,candle:concat,candle:kv";

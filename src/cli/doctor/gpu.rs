@@ -18,7 +18,7 @@ use crate::{
     cli::{CANCEL, CANCELLED, bench},
     experiment::conformance::{Conformed, LOGITS, against_cpu, goldens},
     measure::{
-        device::{DeviceChoice, GpuFacts, copy_bytes_per_sec, facts},
+        device::{DeviceChoice, GpuFacts, copy_bytes_per_sec, facts, pool_in_words},
         machine::Machine,
     },
     model::{Config, WeightType},
@@ -109,11 +109,7 @@ fn cancelled() -> ExitCode {
 /// One line of a GPU.
 pub fn describe(gpu: &GpuFacts) -> String {
     let GpuFacts { index, name, driver, compute_capability, n_multiprocessors, total_bytes, free_bytes, .. } = gpu;
-    let kept = match gpu.release_threshold_bytes {
-        0 => "gives freed memory back at every synchronisation".to_owned(),
-        u64::MAX => "keeps freed memory".to_owned(),
-        bytes => format!("keeps up to {} of freed memory", units::bytes(bytes)),
-    };
+    let kept = pool_in_words(gpu.release_threshold_bytes);
     format!(
         "cuda:{index}: {name}, compute capability {compute_capability}, {n_multiprocessors} multiprocessors, {}, {} free; driver for CUDA \
          {driver}; pool {kept}; TF32 off",

@@ -16,7 +16,7 @@ pub fn n_devices() -> Result<usize> {
     Err(Error::Msg(WITHOUT.into()))
 }
 
-#[expect(clippy::missing_errors_doc, clippy::unnecessary_wraps, reason = "as in driver.rs")]
+#[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
 pub fn memory_of(_device: &Device) -> Result<Option<(u64, u64)>> {
     Ok(None)
 }
@@ -30,7 +30,7 @@ pub struct Gpu(Infallible);
 /// Bytes on a GPU.
 pub struct Memory(Infallible);
 
-#[expect(clippy::missing_errors_doc, clippy::unused_self, reason = "as in driver.rs")]
+#[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
 impl Gpu {
     pub fn of(_device: &Device) -> Result<Option<Self>> {
         Ok(None)
@@ -75,10 +75,10 @@ impl Gpu {
     }
 }
 
-#[expect(clippy::missing_errors_doc, clippy::unused_self, reason = "as in driver.rs")]
+#[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
 impl Memory {
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn n_bytes(&self) -> usize {
         match self.0 {}
     }
 

@@ -231,7 +231,8 @@ impl Gpu {
     /// # Errors
     /// Ranges outside of the memory; the driver's.
     pub fn copy(&self, from: &Memory, from_byte: usize, to: &mut Memory, to_byte: usize, n_bytes: usize) -> Result<()> {
-        let inside = |memory: &Memory, byte: usize| byte.checked_add(n_bytes).is_some_and(|end| end <= memory.len());
+        let inside =
+            |memory: &Memory, byte: usize| byte.checked_add(n_bytes).is_some_and(|end| end <= memory.n_bytes());
         if !inside(from, from_byte) || !inside(to, to_byte) {
             return Err(Error::Msg("a copy beyond the memory of a cache".into()));
         }
@@ -299,7 +300,7 @@ impl Gpu {
 
 impl Memory {
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn n_bytes(&self) -> usize {
         self.slice.as_ref().map_or(0, CudaSlice::len)
     }
 

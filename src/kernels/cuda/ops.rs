@@ -57,6 +57,9 @@ pub struct Weights {
     stride: usize,
 }
 
+/// No launch takes more single queries than a grid has in its last direction.
+const MOST_QUERIES: usize = 65_535;
+
 fn refuse<T>(what: &str) -> Result<T> {
     Err(Error::Msg(format!("a GPU kernel was asked for what is not there: {what}")))
 }
@@ -81,7 +84,7 @@ impl Uploaded {
     }
 
     fn at(&self, first: usize, len: usize) -> Result<Argument> {
-        if (first + len) * 4 > self.memory.len() {
+        if (first + len) * 4 > self.memory.n_bytes() {
             return refuse("a list of other lists");
         }
         Ok(Argument::Address(self.memory.address() + words(first)))
@@ -117,7 +120,7 @@ impl Gpu {
         (flags, flag): (&Memory, usize),
     ) -> Result<()> {
         let Some(name) = append_name(plane.codec) else { return refuse("a kernel that stores this format") };
-        if to.pool_end > plane.n_rows || to.exact_end > 0 || from.len != to.len || (flag + 1) * 4 > flags.len() {
+        if to.pool_end > plane.n_rows || to.exact_end > 0 || from.len != to.len || (flag + 1) * 4 > flags.n_bytes() {
             return refuse("rows to store");
         }
         let Plane { codes, scales } = plane.view().plane;
@@ -376,8 +379,6 @@ impl Kernels {
                 (w.scores.address() + words(row * w.stride), w.stats.address() + words(2 * row), w.stride)
             }
         };
-        // No launch takes more queries than a grid has in its last direction.
-        const MOST_QUERIES: usize = 65_535;
         let is_prompt = one_sequence && queries.len >= TILE_QUERIES as usize;
         let at_once = if is_prompt { queries.len } else { queries.len.min(MOST_QUERIES) };
         for first in (0..queries.len).step_by(at_once) {
@@ -403,7 +404,7 @@ impl Kernels {
             let parts = n * n_head * n_splits;
             if n_splits > 1 {
                 let bytes = parts * (head_dim + 2) * 4;
-                if scratch.as_ref().is_none_or(|scratch| scratch.len() < bytes) {
+                if scratch.as_ref().is_none_or(|scratch| scratch.n_bytes() < bytes) {
                     *scratch = None;
                     *scratch = Some(self.gpu.uninitialized(bytes)?);
                 }
@@ -440,7 +441,7 @@ impl Kernels {
     /// Sums that are too few; the driver's.
     pub fn add_scores(&self, weights: &Weights, sums: &mut Memory, first: usize) -> Result<()> {
         let Weights { scores, n_queries, stride, .. } = weights;
-        if (first + stride) * 4 > sums.len() {
+        if (first + stride) * 4 > sums.n_bytes() {
             return refuse("sums of scores");
         }
         let arguments = [
@@ -461,7 +462,7 @@ impl Weights {
     /// # Errors
     /// The driver's.
     pub fn download(&self) -> Result<Vec<f32>> {
-        Ok(floats(&self.scores.download(0..self.scores.len())?))
+        Ok(floats(&self.scores.download(0..self.scores.n_bytes())?))
     }
 }
 

@@ -61,7 +61,7 @@ impl PlaneMemory {
 
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (self.codes.len() + self.scales.len()) as u64
+        (self.codes.n_bytes() + self.scales.n_bytes()) as u64
     }
 
     /// Copies rows of another plane of the same format, without a kernel.
@@ -86,8 +86,8 @@ impl PlaneMemory {
     /// The driver's.
     pub fn download(&self) -> Result<HostPlane> {
         let (codec, shape) = (self.codec, self.shape);
-        let codes = self.codes.download(0..self.codes.len())?;
-        Ok(HostPlane { codec, shape, codes, scales: self.scales.download(0..self.scales.len())? })
+        let codes = self.codes.download(0..self.codes.n_bytes())?;
+        Ok(HostPlane { codec, shape, codes, scales: self.scales.download(0..self.scales.n_bytes())? })
     }
 }
 
