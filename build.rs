@@ -32,7 +32,10 @@ fn main() {
 #[cfg(feature = "cuda")]
 fn gpu_kernels() {
     println!("cargo:rerun-if-env-changed=CUDA_COMPUTE_CAP");
-    let built = cudaforge::KernelBuilder::new().source_dir("src/kernels/cuda").arg("-std=c++17").arg("-O3").build_ptx();
+    // The plain architecture: what is compiled for 9.0a runs on no other.
+    let architecture = cudaforge::detect_compute_cap().map_or(80, |found| found.base());
+    let builder = cudaforge::KernelBuilder::new().compute_cap_arch(&architecture.to_string());
+    let built = builder.source_dir("src/kernels/cuda").arg("-std=c++17").arg("-O3").build_ptx();
     if let Err(error) = built {
         println!("cargo::error=the kernels for a GPU were not compiled: {error}");
     }

@@ -21,8 +21,11 @@ fail() {
     exit 1
 }
 
-# Called so often, by the trace of a run.
-calls() { awk -v name="$2" '$1 == name {print $2}' "$1" | grep . || echo 0; }
+# Called so often, by the trace of a run; a trace that was not written is no 0.
+calls() {
+    [ -s "$1" ] || fail "there is no trace $1"
+    awk -v name="$2" '$1 == name {n = $2} END {print n + 0}' "$1"
+}
 
 echo "== conformance, and a benchmark of everything at its smallest"
 KVLAB_DRIVER_TRACE=$work/doctor "$program" doctor --gpu --quick --out "$work/report" | grep -v '^|' || fail "doctor --gpu failed"
@@ -30,9 +33,9 @@ grep -q '| ok |' "$work/report/report.md" || fail "the report has no checks"
 [ "$(calls "$work/doctor" bytes-not-freed)" = 0 ] || fail "$(calls "$work/doctor" bytes-not-freed) bytes were not given back"
 [ "$(calls "$work/doctor" cuMemAlloc)" = "$(calls "$work/doctor" cuMemFree)" ] || fail "allocations and frees differ"
 # No kernel may hide behind others: each of those of the cache was launched.
-for kernel in append_{f32,f16,bf16,f8,int8,q8_0,q4_0,affine2,affine4,affine8} seal_channels{2,4,8} weights add_scores copy_rows_16 rotate argmax \
-    walk_{f32,f16,bf16,f8,int8,q8_0,q4_0,int4,kivi2,kivi4,kivi8}_ prefill_{f32,f16,bf16,f8,int8,q8_0,q4_0,int4,kivi2,kivi4,kivi8}; do
-    grep -q "^kernel:$kernel" "$work/doctor" || fail "$kernel was never launched"
+for kernel in append_{f32,f16,bf16,f8,int8,q8_0,q4_0,affine2,affine4,affine8} seal_channels{2,4,8} merge weights add_scores copy_rows_{16,2} rotate argmax \
+    walk_{f32,f16,bf16,f8,int8,q8_0,q4_0,int4,kivi2,kivi4,kivi8}_{d64,d128,any} prefill_{f32,f16,bf16,f8,int8,q8_0,q4_0,int4,kivi2,kivi4,kivi8}; do
+    grep -q "^kernel:$kernel " "$work/doctor" || fail "$kernel was never launched"
 done
 
 echo "== kvlab run --device cuda: the tokens of the CPU"
@@ -54,7 +57,7 @@ assert len(cpu) == 9 and all(len(tokens) == 24 for tokens in cpu.values()), cpu
 assert gpu == cpu, "other tokens than on the CPU"
 print(f"{len(cpu)} lanes, 24 tokens each: the same")
 END
-sed -n '/^GPU, asked/,$p' "$work/gpu.txt"
+sed -n '/^GPU, asked/,/^$/p' "$work/gpu.txt"
 
 echo "== a context that is split over multiprocessors"
 ids=$(seq -s, 3 302)
@@ -70,12 +73,14 @@ echo "== calls of the driver for a decoded token, the model's included"
 # A run of 40 tokens less one of 24, over 16. The story model has 5 layers; budgets are what was counted.
 while read -r lane launches allocations to_gpu to_host; do
     for tokens in 24 40; do
+        rm -f "$work/trace$tokens"
         KVLAB_DRIVER_TRACE=$work/trace$tokens "$program" generate --device cuda --lane "$lane" --tokens $tokens >/dev/null 2>&1
     done
     each() { echo $((($(calls "$work/trace40" "$1") - $(calls "$work/trace24" "$1") + 15) / 16)); }
     counted="$(each cuLaunchKernel) $(each cuMemAlloc) $(each cuMemcpyHtoD) $(each cuMemcpyDtoH)"
     echo "$lane: $counted (launches, allocations, copies to the GPU, copies back); budget $launches $allocations $to_gpu $to_host"
     read -r a b c d <<<"$counted"
+    [ "$a" -gt 0 ] || fail "$lane: no launches were counted"
     if [ "$a" -gt "$launches" ] || [ "$b" -gt "$allocations" ] || [ "$c" -gt "$to_gpu" ] || [ "$d" -gt "$to_host" ]; then
         fail "$lane: more than its budget"
     fi
@@ -92,6 +97,10 @@ KVLAB_DRIVER_DEVICES=0 "$program" doctor | grep -q 'cuda: not used; CUDA device 
 "$program" doctor | grep 'cuda:0: emulated GPU' || fail "doctor does not list the device"
 "$program" doctor --gpu-pool release | grep -q 'gives freed memory back' || fail "the pool's setting is not shown"
 echo "== it cannot start without any driver"
-if LD_LIBRARY_PATH='' "$program" --version 2>/dev/null; then
-    echo "there is a driver on this machine"
+if ldconfig -p | grep -q 'libcuda\.so\.1'; then
+    echo "there is a driver on this machine; not looked at"
+else
+    said=$(LD_LIBRARY_PATH='' "$program" --version 2>&1 && fail "it started" || true)
+    grep -q 'libcuda.so.1: cannot open shared object file\|libcu.*: cannot open shared object file' <<<"$said" || fail "said: $said"
+    echo "$said"
 fi

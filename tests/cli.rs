@@ -102,7 +102,7 @@ fn a_run_writes_everything_and_lossless_lanes_agree() {
     assert_eq!(bytes("concat", "copied_bytes"), lengths.iter().sum::<u64>() * row);
 
     let csv = fs::read_to_string(out.join("records.csv")).expect("csv");
-    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,dead_bytes,copied_bytes\n"));
+    assert!(csv.starts_with("lane,step,phase,tokens_in,forward_secs,sample_secs,total_secs,token_id,reserved_bytes,held_bytes,used_bytes,dead_bytes,copied_bytes,gpu_launches,gpu_uploads,gpu_downloads,gpu_copies,gpu_allocations,gpu_driver_used_bytes\n"));
     assert_eq!(csv.lines().count(), 1 + 5 * 12);
     for (file, magic) in [
         ("latency.svg", &b"<svg"[..]),
@@ -380,6 +380,23 @@ fn help_has_examples_and_doctor_and_models_answer() {
     for word in ["processor", "threads", "SIMD", "GB/s", "cuda"] {
         assert!(doctor.contains(word), "{doctor}");
     }
+}
+
+#[test]
+fn doctor_says_what_a_gpu_needs_and_what_a_token_moves() {
+    let model = stdout(&kvlab(&["doctor", "--gpu-model"]));
+    assert!(model.contains("A model, computed") && model.contains("H100 SXM") && model.contains("kivi:2"), "{model}");
+    let folder = tempfile::tempdir().expect("folder");
+    let out = folder.path().join("report");
+    let out = out.to_str().expect("path");
+    let refused = refusal(&["doctor", "--gpu", "--device", "cpu", "--out", out]);
+    assert!(refused.contains("cuda or cuda:N"), "{refused}");
+    assert!(!folder.path().join("report").exists());
+    if !cfg!(feature = "cuda") {
+        let refused = refusal(&["doctor", "--gpu", "--out", out]);
+        assert!(refused.contains("--features cuda"), "{refused}");
+    }
+    assert!(refusal(&["doctor", "--gpu-pool", "some"]).contains("keep or release"));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub use step::Step;
 pub use store::{Calibration, KvShape, KvStore, StoreConfig};
 pub use uncached::Uncached;
 
+pub use crate::kernels::HeadShape;
+
 use candle_core::Tensor;
 
 /// What the model's attention needs: the new tokens of this step, and somewhere to put and find keys

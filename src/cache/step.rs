@@ -53,6 +53,9 @@ impl<'a> Step<'a> {
                 step.store.copied_bytes += step.store.ring_rows() as u64 * step.store.exact_token_bytes();
             }
         }
+        if let Memory::Device(memory) = &mut step.store.memory {
+            memory.begin_step()?;
+        }
         if let Memory::Device(memory) = &step.store.memory {
             step.device = Some(device::DeviceStep::new(step.store, memory, &step.reservation.spans, &step.parts)?);
         }
@@ -64,9 +67,16 @@ impl<'a> Step<'a> {
     /// for all sequences of the step.
     ///
     /// # Errors
-    /// On a device only: [`CacheError::NotFinite`], which leaves no trace of the step, and [`CacheError::Candle`] if the device fails.
+    /// On a device only: [`CacheError::NotFinite`], which leaves no trace of the step, and [`CacheError::Candle`] if the device fails; if it does so
+    /// while a buffer of `concat` loses what is evicted, the tokens are part of their sequence all the same.
     pub fn commit(mut self, end_of_prompt: bool) -> Result<(), CacheError> {
-        self.settle_on_device()?;
+        self.settle()?;
+        for (index, span) in self.reservation.spans.iter().enumerate() {
+            let last = self.parts[index].last().map_or(span.past, |part| part.start);
+            let due = self.store.due(span.seq, last, span.past + span.new);
+            // Taken back, a step leaves rows behind that are written anew when their group is due again.
+            self.store.seal(span.seq, 0..self.store.shape.n_layer, &due)?;
+        }
         self.committed = true;
         self.store.tables.commit(&self.reservation);
         for (index, span) in self.reservation.spans.iter().enumerate() {
@@ -77,14 +87,20 @@ impl<'a> Step<'a> {
                     *total += new;
                 }
             }
-            let last = self.parts[index].last().map_or(span.past, |part| part.start);
-            let due = self.store.due(span.seq, last, span.past + span.new);
-            self.store.seal(span.seq, 0..self.store.shape.n_layer, &due)?;
-            if end_of_prompt {
-                self.store.evict(span.seq)?;
-            }
+        }
+        if end_of_prompt {
+            self.reservation.spans.iter().try_for_each(|span| self.store.evict(span.seq))?;
         }
         Ok(())
+    }
+
+    /// Looks at what came back from a device, once: so that rows which are no numbers are told before anybody picks a token from what became of
+    /// them. On the CPU the layer says so at once.
+    ///
+    /// # Errors
+    /// [`CacheError::NotFinite`], [`CacheError::Candle`]; the step is to be dropped then.
+    pub fn settle(&mut self) -> Result<(), CacheError> {
+        self.settle_on_device()
     }
 
     /// Undoes the step as dropping it does, and takes its copies out of the count as well: for a rehearsal, which no figure
@@ -165,6 +181,9 @@ impl Drop for Step<'_> {
         }
         let store = &mut *self.store;
         store.tables.roll_back(&self.reservation);
+        if let Memory::Device(memory) = &mut store.memory {
+            memory.drop_step();
+        }
         for (span, saved) in self.reservation.spans.iter().zip(&mut self.rings) {
             let Ok(slot) = store.tables.slot(span.seq) else { continue };
             let len = store.tables.live(span.seq).map_or(0, LiveTokens::count);

@@ -220,9 +220,13 @@ impl KvStore {
         let (child, copies) = self.tables.fork(seq)?;
         let slot = self.tables.slot(child)?;
         let len = self.tables.len(child)?;
-        self.copy_blocks(0..self.shape.n_layer, &copies, len)?;
         let n_grown = if self.spec.layout == Layout::Concat { self.tables.live(child)?.count() } else { 0 };
-        self.memory.fork(parent, slot, n_grown)?;
+        let copied = self.copy_blocks(0..self.shape.n_layer, &copies, len);
+        if let Err(error) = copied.and_then(|()| self.memory.fork(parent, slot, n_grown)) {
+            // A device without memory: there is no child then.
+            self.close(child)?;
+            return Err(error);
+        }
         self.copied_bytes += n_grown as u64 * self.token_bytes() + self.ring_rows() as u64 * self.exact_token_bytes();
         if let Some(scores) = self.scores.get(parent) {
             let mut copy = Vec::with_capacity(self.shape.max_seq_len);
@@ -286,11 +290,12 @@ impl KvStore {
                 return Err(CacheError::Sealed { len, nearest_len });
             }
         }
-        self.tables.truncate(seq, len)?;
+        self.tables.can_truncate(seq, len)?;
         if self.spec.layout == Layout::Concat && len < current {
-            let rows = self.tables.live(seq)?.count();
+            let rows = self.tables.live(seq)?.count_in(Positions { start: 0, end: len });
             self.keep(slot, &[RowRun { row: 0, len: rows }], rows)?;
         }
+        self.tables.truncate(seq, len)?;
         if let Some(scores) = self.scores.get_mut(slot) {
             scores.truncate(len);
         }
@@ -401,14 +406,18 @@ impl KvStore {
         if evicted.is_empty() {
             return Ok(());
         }
-        let before = live.clone();
-        self.tables.evict(seq, &evicted)?;
         if self.spec.layout == Layout::Concat {
-            let after = self.tables.live(seq)?;
+            let before = live.clone();
+            let mut after = before.clone();
+            for position in &evicted {
+                after.evict(*position);
+            }
             let run = |range: Positions| RowRun { row: before.rank(range.start), len: range.len() };
             let (kept, rows): (Vec<RowRun>, usize) = (after.ranges().map(run).collect(), after.count());
             self.keep(slot, &kept, rows)?;
         }
+        // Once there is nothing left that can fail.
+        self.tables.evict(seq, &evicted)?;
         Ok(())
     }
 }

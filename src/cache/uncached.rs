@@ -101,7 +101,7 @@ impl Uncached {
         };
         let (q, out) = (gpu.rows(q, false)?, kernels.results(len)?);
         let layer = LayerView { keys, values, exact: None };
-        let asking = Asking { q: &q, out: &out, first_token: 0, lists, queries: *queries, one_sequence: true };
+        let asking = Asking { q: &q, out: &out, first_token: 0, lists, queries: *queries };
         let Some(probe) = probe else {
             kernels.attend(&layer, &asking, None, scratch)?;
             return Ok(out.into_tensor());

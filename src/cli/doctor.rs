@@ -90,7 +90,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match gpus() {
         Ok(gpus) => {
             for gpu in gpus {
-                writeln!(out, "           {}", gpu::describe(&gpu))?;
+                match gpu {
+                    Ok(gpu) => writeln!(out, "           {}", gpu::describe(&gpu))?,
+                    Err(reason) => writeln!(out, "           {reason}")?,
+                }
             }
             writeln!(
                 out,

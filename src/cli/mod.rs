@@ -183,3 +183,16 @@ fn with_cancel(run: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result
     .context("Ctrl-C cannot be caught")?;
     run()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::parse_pool;
+
+    #[test]
+    fn a_pool_keeps_all_none_or_a_size() {
+        assert_eq!(parse_pool("keep"), Ok(u64::MAX));
+        assert_eq!(parse_pool("release"), Ok(0));
+        assert_eq!(parse_pool("512MiB"), Ok(512 << 20));
+        assert!(parse_pool("some").is_err_and(|error| error.contains("keep or release")));
+    }
+}

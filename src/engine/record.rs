@@ -56,7 +56,7 @@ pub struct StepRecord {
 /// A step on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuStep {
-    /// What the cache and the choice of the token asked for; candle asks for more, for the rest of the model.
+    /// What the cache asked for, and the choice of a greedy token; candle asks for more, for the rest of the model and to sample.
     #[serde(flatten)]
     pub counts: Counts,
     /// Memory in use after the step as the driver counts it (`cuMemGetInfo`): the weights, what candle and the pool hold, and other programs too.

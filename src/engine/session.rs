@@ -160,12 +160,17 @@ impl Session {
         })
     }
 
-    /// Runs a prompt once, untimed and forgotten, so that loading kernels does not count as part of its time. Only on a GPU.
+    /// Runs a prompt, or its first chunk, once, untimed and forgotten, so that loading kernels does not count as part of its time. Only on a GPU.
     ///
     /// # Errors
     /// Those of a forward pass; the session is as it was.
     pub fn warm_up(&mut self, prompt: &[u32], cancel: &AtomicBool) -> Result<(), EngineError> {
         let model = &self.model.model;
+        let prompt = &prompt[..self
+            .config
+            .prefill_chunk
+            .map_or(prompt.len(), |chunk| chunk.clamp(1, prompt.len().max(1)))
+            .min(prompt.len())];
         if model.device().is_cpu() || prompt.is_empty() || !self.tokens.is_empty() {
             return Ok(());
         }
@@ -219,7 +224,7 @@ impl Session {
             _ => new.len(),
         };
         let (logits, token_id, sample_secs) = {
-            let (logits, last_step) = match &mut self.cache {
+            let (logits, mut last_step) = match &mut self.cache {
                 None => {
                     let mut kv = Uncached::new(model.config().heads(), new.len());
                     (model.forward(new, &mut kv, None, Logits::Last, cancel)?, None)
@@ -238,12 +243,17 @@ impl Session {
             let logits = logits.get(0)?; // [1, V] -> [V]
             model.device().synchronize()?;
             let sampling = Instant::now();
+            if let Some(step) = &mut last_step {
+                step.settle()?;
+            }
             // Before the commit: a step whose logits are no numbers is dropped, and leaves no trace.
             let token_id = self.sampler.pick(&logits)?;
             let sample_secs = sampling.elapsed().as_secs_f64();
             if let Some(step) = last_step {
                 step.commit(true)?;
             }
+            // What a commit asks of a device is this token's as well.
+            model.device().synchronize()?;
             (logits, token_id, sample_secs)
         };
         self.logits = Some(logits);

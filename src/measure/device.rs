@@ -115,9 +115,9 @@ pub fn pool_threshold_bytes() -> u64 {
 pub fn name_of(device: &Device) -> String {
     let Device::Cuda(_) = device else { return format!("{:?}", device.location()) };
     match facts(device, 0) {
-        Ok(GpuFacts { index, name, driver, release_threshold_bytes, .. }) => {
-            let kept = pool_in_words(release_threshold_bytes);
-            format!("cuda:{index} ({name}, driver for CUDA {driver}, pool {kept}, TF32 off)")
+        Ok(GpuFacts { index, name, driver, release_threshold_bytes, uses_tf32, .. }) => {
+            let (kept, tf32) = (pool_in_words(release_threshold_bytes), if uses_tf32 { "on" } else { "off" });
+            format!("cuda:{index} ({name}, driver for CUDA {driver}, pool {kept}, TF32 {tf32})")
         }
         Err(_) => format!("{:?}", device.location()),
     }
@@ -133,11 +133,11 @@ pub fn pool_in_words(release_threshold_bytes: u64) -> String {
     }
 }
 
-/// Every GPU that the driver has, as it describes it; or in one line why there is none.
+/// Every GPU that the driver has, as it describes it or why it cannot be used; or in one line why there is none.
 ///
 /// # Errors
 /// [`DeviceError`]
-pub fn gpus() -> Result<Vec<GpuFacts>, DeviceError> {
+pub fn gpus() -> Result<Vec<Result<GpuFacts, DeviceError>>, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::BuiltWithoutCuda);
     }
@@ -146,7 +146,7 @@ pub fn gpus() -> Result<Vec<GpuFacts>, DeviceError> {
     if n == 0 {
         return Err(DeviceError::Cuda { index: 0, reason: "the driver finds no GPU".into() });
     }
-    (0..n).map(|index| facts(&cuda(index)?, index)).collect()
+    Ok((0..n).map(|index| facts(&cuda(index)?, index)).collect())
 }
 
 /// What the driver says of a device.

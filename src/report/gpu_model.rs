@@ -1,7 +1,7 @@
 //! What a decoded token has to move on a GPU, and how long the memories of known GPUs need for that: a model, no measurement.
 //!
 //! It counts what each kernel of the cache must read and write, and every weight once. It knows nothing of launches, of which GPT-2 small needs more
-//! time than of its bytes on a large GPU, nor of caches and of what a kernel computes: no token can be faster, and many will be slower.
+//! time than of its bytes on a large GPU, nor of the GPU's caches and of what a kernel computes.
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
@@ -40,7 +40,8 @@ impl TokenBytes {
         // Blocks are whole, so that a token is a 32nd of what one more of them takes; what stays exact is as much for both.
         let token_bytes = (bytes(1 << 17)? - bytes((1 << 17) - 32)?) / 32;
         let exact = (2 * shape.n_layer * shape.heads.n_kv_head * shape.heads.head_dim * 4) as u64;
-        let n_exact = if format.starts_with("kivi") { n_cached.min(32 + 16) as u64 } else { 0 };
+        // The newest 32; now and then up to 31 more.
+        let n_exact = if format.starts_with("kivi") { n_cached.min(32) as u64 } else { 0 };
         let queries = (2 * shape.n_layer * shape.heads.n_head * shape.heads.head_dim * 4) as u64;
         let lists = (4 * shape.n_layer * n_cached) as u64;
         let written = if n_exact > 0 { exact } else { token_bytes };
@@ -86,10 +87,10 @@ pub fn tables(config: &Config, weights: WeightType, gpus: &[(&str, f64)]) -> Res
         table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     }
     Ok(format!(
-        "A model, computed from shapes; nothing here was measured.\n\n\
+        "A model, computed from shapes.\n\n\
          Bytes that the cache's kernels move in a decoded token, over all layers:\n\n{kernels}\n\n\
-         The time that this and {weight} bytes of weights ({weights}) need at the bandwidth of a GPU's data sheet. No token can be \
-         faster; launches are not in it:\n\n{floors}\n"
+         The time that this and {weight} bytes of weights ({weights}) need at a bandwidth: that of a GPU's data sheet, or one that was measured \
+         where the name says so. What stays in the GPU's own caches is counted as read, and launches are not in it:\n\n{floors}\n"
     ))
 }
 

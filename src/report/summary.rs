@@ -89,7 +89,7 @@ pub struct LaneSummary {
     pub formula_bytes: Option<u64>,
     pub metadata_bytes: Option<u64>,
     pub copied_bytes: Option<u64>,
-    /// On a GPU: what a decoded token asked of it at most, and what its driver counts as used at the end.
+    /// On a GPU: what a decoded token (or the prompt, where there is none) asked of it at most, and what its driver counts as used at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuStep>,
     pub same_tokens_as_first_lane: bool,

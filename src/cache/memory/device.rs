@@ -51,8 +51,11 @@ pub struct DeviceMemory {
     grown: Vec<Vec<LayerPlanes>>,
     /// Exact tokens, one per layer: the rings of all sequences one behind the other, so that one launch serves them all.
     rings: Vec<LayerPlanes>,
-    /// For keys and values of each layer, whether some were no finite numbers in this step.
+    /// For keys and values of each layer, whether some were no finite numbers in this step; and a word that nobody reads, for rows that were
+    /// looked at before.
     not_finite: cuda::Memory,
+    /// A step that was dropped may have left something in it.
+    was_dropped: bool,
     scratch: Option<cuda::Memory>,
 }
 
@@ -96,8 +99,8 @@ impl DeviceMemory {
         let has_rings = shape.ring_rows > 0;
         let ring_rows = shape.n_sequences * shape.ring_rows;
         let rings = layers((Codec::F32, Codec::F32), ring_rows, if has_rings { n_layer } else { 0 })?;
-        let not_finite = gpu.zeroed(2 * n_layer * 4)?;
-        Ok(Self { kernels, shape, pool, grown, rings, not_finite, scratch: None })
+        let not_finite = gpu.zeroed((2 * n_layer + 1) * 4)?;
+        Ok(Self { kernels, shape, pool, grown, rings, not_finite, was_dropped: false, scratch: None })
     }
 
     pub fn gpu(&self) -> &Gpu {
@@ -149,6 +152,7 @@ impl DeviceMemory {
         });
         let runs: Vec<RowCopy> = runs.filter(|copy| copy.n_rows > 0).collect();
         let copies = if runs.len() > 1 { Some(RowCopies::new(&gpu, &runs)?) } else { None };
+        let mut new = vec![];
         for layer in layers {
             let Some(old) = self.grown.get(from) else { return Ok(()) };
             let renewed = |old: &PlaneMemory| -> Result<PlaneMemory> {
@@ -162,7 +166,10 @@ impl DeviceMemory {
                 }
                 Ok(new)
             };
-            let planes = LayerPlanes { k: renewed(&old[layer].k)?, v: renewed(&old[layer].v)? };
+            new.push((layer, LayerPlanes { k: renewed(&old[layer].k)?, v: renewed(&old[layer].v)? }));
+        }
+        // Only now that all of them are there.
+        for (layer, planes) in new {
             self.grown[to][layer] = planes;
         }
         Ok(())
@@ -202,9 +209,10 @@ impl DeviceMemory {
     pub fn seal_groups(&mut self, layer: usize, lists: &Uploaded, groups: &[GroupRows]) -> Result<()> {
         let gpu = self.gpu().clone();
         let (Some(pool), Some(rings)) = (self.pool.get_mut(layer), self.rings.get(layer)) else { return Ok(()) };
+        let unread = (&self.not_finite, 2 * self.shape.kv.n_layer);
         for GroupRows { exact, rows, first } in groups.iter().copied() {
-            gpu.seal(&rings.k, lists, (exact, rows, first), &mut pool.k, &self.not_finite)?;
-            gpu.seal(&rings.v, lists, (exact, rows, first), &mut pool.v, &self.not_finite)?;
+            gpu.seal(&rings.k, lists, (exact, rows, first), &mut pool.k, unread)?;
+            gpu.seal(&rings.v, lists, (exact, rows, first), &mut pool.v, unread)?;
         }
         Ok(())
     }
@@ -241,11 +249,24 @@ impl DeviceMemory {
 
     /// The first of the new keys or values that is no finite number, since this was last asked: `(tensor, layer, token)`. It waits for the GPU.
     pub fn first_not_finite(&mut self) -> Result<Option<(&'static str, usize, usize)>> {
-        let bytes = self.not_finite.download(0..self.not_finite.n_bytes())?;
+        let bytes = self.not_finite.download(0..2 * self.shape.kv.n_layer * 4)?;
         let words: Vec<u32> = bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
         let Some((index, word)) = words.iter().enumerate().find(|(_, word)| **word > 0) else { return Ok(None) };
-        self.not_finite = self.gpu().zeroed(self.not_finite.n_bytes())?;
+        self.was_dropped = true;
         Ok(Some((["k", "v"][index % 2], index / 2, (u32::MAX - word) as usize)))
+    }
+
+    /// A step ends that nobody looked at.
+    pub fn drop_step(&mut self) {
+        self.was_dropped = true;
+    }
+
+    /// Another begins: what a dropped one found is not held against it.
+    pub fn begin_step(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.was_dropped) {
+            self.not_finite = self.gpu().zeroed(self.not_finite.n_bytes())?;
+        }
+        Ok(())
     }
 
     pub fn save_ring(&self, slot: usize) -> Result<SavedRing> {

@@ -25,6 +25,8 @@ pub(super) struct DeviceStep {
     rounds: Vec<Round>,
     /// For each span the attention that each token got in this step, in f32 and one span behind the other; where a policy asks for it.
     scores: Option<cuda::Memory>,
+    /// Whether what came back was looked at.
+    is_settled: bool,
 }
 
 /// Parts of spans that are written and attended to together.
@@ -40,7 +42,6 @@ struct Attend {
     /// Of the step.
     first_token: usize,
     queries: Queries,
-    one_sequence: bool,
     /// Of one span: which, and which of its positions are asked.
     span: Option<(usize, Positions)>,
 }
@@ -56,7 +57,9 @@ impl DeviceStep {
     ) -> Result<Self, CacheError> {
         let mut lists = Lists::default();
         let n_rounds = parts.iter().map(Vec::len).max().unwrap_or(0);
-        let rounds = (0..n_rounds).map(|round| Round::new(store, memory, (spans, parts), round, &mut lists));
+        // What a part sees is the beginning of what the last one does, unless rows move from a ring to the pool on the way.
+        let whole = if store.residual.is_some() { vec![None; spans.len()] } else { whole(store, spans, &mut lists)? };
+        let rounds = (0..n_rounds).map(|round| Round::new(store, memory, (spans, parts, &whole), round, &mut lists));
         let rounds = rounds.collect::<Result<Vec<_>, CacheError>>()?;
         let scores = if store.spec.retention.needs_scores() {
             let n_tokens = spans.iter().map(|span| n_seen(store, *span)).sum::<Result<usize, CacheError>>()?;
@@ -64,8 +67,18 @@ impl DeviceStep {
         } else {
             None
         };
-        Ok(Self { lists: Uploaded::new(memory.gpu(), &lists)?, rounds, scores })
+        Ok(Self { lists: Uploaded::new(memory.gpu(), &lists)?, rounds, scores, is_settled: false })
     }
+}
+
+/// All that each span sees, as a list.
+fn whole(store: &KvStore, spans: &[Span], lists: &mut Lists) -> Result<Vec<Option<Rows>>, CacheError> {
+    let of = |span: &Span| {
+        let all = Positions { start: span.past, end: span.past + span.new };
+        let (rows, _) = store.visible(*span, all)?;
+        Ok(Some(lists.rows(numbers(&rows, |row| row))))
+    };
+    spans.iter().map(of).collect()
 }
 
 /// Tokens that the last of a span's new ones sees.
@@ -82,7 +95,7 @@ impl Round {
     fn new(
         store: &KvStore,
         memory: &DeviceMemory,
-        (spans, parts): (&[Span], &[Vec<Positions>]),
+        (spans, parts, whole): (&[Span], &[Vec<Positions>], &[Option<Rows>]),
         round: usize,
         lists: &mut Lists,
     ) -> Result<Self, CacheError> {
@@ -113,10 +126,16 @@ impl Round {
                 };
                 rows.push(row.and_then(|row| u32::try_from(row).ok()).ok_or(CacheError::TooLarge)?);
             }
-            let (sealed, ring) = store.visible(*span, part)?;
-            let exact = numbers(&ring, |row| memory.ring_row(slot, row)).map(|row| row | EXACT);
-            let seen = lists.rows(numbers(&sealed, |row| row).chain(exact));
-            let n_before = seen.len() - part.len();
+            let seen = if let Some(rows) = whole[index] {
+                rows
+            } else {
+                let (sealed, ring) = store.visible(*span, part)?;
+                let exact = numbers(&ring, |row| memory.ring_row(slot, row)).map(|row| row | EXACT);
+                lists.rows(numbers(&sealed, |row| row).chain(exact))
+            };
+            // Of the whole list, tokens of later parts come behind.
+            let n_after = if whole[index].is_some() { span.past + span.new - part.end } else { 0 };
+            let n_before = seen.len() - n_after - part.len();
             let queries = (0..part.len()).map(|query| (first_token + query, seen, n_before + query + 1));
             if grows {
                 appends.push((Target::Grown(slot), lists.rows(tokens), lists.rows(rows)));
@@ -127,7 +146,7 @@ impl Round {
             if grows || by_span || part.len() > 1 {
                 let target = if grows { Target::Grown(slot) } else { Target::Pool };
                 let queries = lists.queries(queries.map(|(_, seen, n)| (seen, n)));
-                attends.push(Attend { target, first_token, queries, one_sequence: true, span: Some((index, part)) });
+                attends.push(Attend { target, first_token, queries, span: Some((index, part)) });
             } else {
                 asked.extend(queries);
             }
@@ -140,7 +159,7 @@ impl Round {
         for together in asked.chunk_by(|(a, ..), (b, ..)| a + 1 == *b) {
             let queries = lists.queries(together.iter().map(|(_, seen, n)| (*seen, *n)));
             let first_token = together[0].0;
-            attends.push(Attend { target: Target::Pool, first_token, queries, one_sequence: false, span: None });
+            attends.push(Attend { target: Target::Pool, first_token, queries, span: None });
         }
         Ok(Self { seals, appends, attends })
     }
@@ -243,13 +262,12 @@ impl Step<'_> {
         (q, out): (&TensorRows, &TensorRows),
         mut probe: Option<&mut Probe>,
     ) -> Result<(), CacheError> {
-        let Some(DeviceStep { lists, rounds, scores }) = &mut self.device else { return Ok(()) };
+        let Some(DeviceStep { lists, rounds, scores, .. }) = &mut self.device else { return Ok(()) };
         for attend in &rounds[round].attends {
-            let Attend { target, first_token, queries, one_sequence, span } = attend;
+            let Attend { target, first_token, queries, span } = attend;
             let Memory::Device(memory) = &mut self.store.memory else { return Ok(()) };
             let (kernels, view, scratch) = memory.layer(layer, *target);
-            let asking =
-                Asking { q, out, first_token: *first_token, lists, queries: *queries, one_sequence: *one_sequence };
+            let asking = Asking { q, out, first_token: *first_token, lists, queries: *queries };
             if scores.is_none() && probe.is_none() {
                 kernels.attend(&view, &asking, None, scratch)?;
                 continue;
@@ -271,9 +289,10 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// What came back from the GPU at the end of a step: refuses rows that are no numbers, and adds up scores.
+    /// What came back from the GPU at the end of a step, looked at once: refuses rows that are no numbers, and adds up scores.
     pub(super) fn settle_on_device(&mut self) -> Result<(), CacheError> {
-        let Some(device) = &self.device else { return Ok(()) };
+        let Some(device) = self.device.as_mut().filter(|device| !device.is_settled) else { return Ok(()) };
+        device.is_settled = true;
         let Memory::Device(memory) = &mut self.store.memory else { return Ok(()) };
         if let Some((tensor, layer, token)) = memory.first_not_finite()? {
             return Err(CacheError::NotFinite { tensor, layer, token });

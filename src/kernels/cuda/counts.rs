@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub launches: u64,
-    /// Copies from the host, each of which is one list of rows for all layers.
+    /// Copies from the host: a list of rows for all layers, and lists of rows that are copied.
     pub uploads: u64,
     /// Copies to the host, each of which waits for the GPU.
     pub downloads: u64,

@@ -130,6 +130,7 @@ impl Gpu {
             memory_clock_khz: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?,
             bus_bits: number(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?,
             release_threshold_bytes,
+            uses_tf32: candle_core::cuda_backend::gemm_reduced_precision_f32(),
         })
     }
 
@@ -194,14 +195,16 @@ impl Gpu {
     pub(super) fn tensor_rows(&self, tensor: &Tensor) -> Result<TensorRows> {
         let (n_tokens, heads, head_dim) = tensor.dims3()?;
         let strides = tensor.stride();
-        let in_place = strides[2] == 1 && (strides[1] == head_dim || heads == 1);
+        // A token that is shown several times has no rows of its own to be read.
+        let has_rows = n_tokens <= 1 || strides[0] >= heads * head_dim;
+        let in_place = strides[2] == 1 && (strides[1] == head_dim || heads == 1) && has_rows;
         let tensor = if in_place { tensor.clone() } else { tensor.contiguous()? };
         let tensor = if tensor.dtype() == DType::F32 { tensor } else { tensor.to_dtype(DType::F32)?.contiguous()? };
         let (address, token_stride) = {
             let (storage, layout) = tensor.storage_and_layout();
             (self.address_of(&storage)? + 4 * layout.start_offset() as Address, layout.stride()[0])
         };
-        Ok(TensorRows { address, token_stride: token_stride.max(heads * head_dim), n_tokens, heads, head_dim, tensor })
+        Ok(TensorRows { address, token_stride, n_tokens, heads, head_dim, tensor })
     }
 
     /// A new f32 tensor `[tokens, heads, head_dim]` that a kernel is to fill.
@@ -222,6 +225,9 @@ impl Gpu {
         let Storage::Cuda(storage) = storage else {
             return Err(Error::Msg("the rows are not on the GPU that the cache is on".into()));
         };
+        if storage.device.id() != self.device.id() {
+            return Err(Error::Msg("the rows are on another GPU than the cache, or on another stream of it".into()));
+        }
         let stream = self.device.cuda_stream();
         Ok(storage.as_cuda_slice::<f32>()?.device_ptr(&stream).0)
     }
@@ -242,6 +248,7 @@ impl Gpu {
         count(|counts| counts.device_copies += 1);
         let stream = self.device.cuda_stream();
         let (from, to) = (from.address() + from_byte as Address, to.address() + to_byte as Address);
+        stream.context().bind_to_thread().w()?;
         // SAFETY: both ranges lie inside of memory that is alive, and whoever gives it back does so on the same stream, behind this.
         unsafe { result::memcpy_dtod_async(to, from, n_bytes, stream.cu_stream()) }.w()
     }

@@ -122,6 +122,8 @@ pub struct GpuFacts {
     pub bus_bits: u64,
     /// Freed bytes that its memory pool keeps instead of giving them back at the next synchronisation.
     pub release_threshold_bytes: u64,
+    /// Whether products in f32 may round their factors to TF32 (10 bits).
+    pub uses_tf32: bool,
 }
 
 impl GpuFacts {

@@ -16,6 +16,8 @@ use crate::kernels::{
 /// Lists on a GPU.
 pub struct Uploaded {
     memory: Memory,
+    /// Of the lists.
+    id: u64,
 }
 
 /// The kernels of one format of keys and values, for heads of one shape.
@@ -24,6 +26,7 @@ pub struct Kernels {
     gpu: Gpu,
     heads: HeadShape,
     shape: WalkShape,
+    codecs: (Codec, Codec),
     format: String,
     walk: String,
 }
@@ -45,8 +48,6 @@ pub struct Asking<'a> {
     pub first_token: usize,
     pub lists: &'a Uploaded,
     pub queries: Queries,
-    /// Whether all queries are of one sequence, in the order of their positions.
-    pub one_sequence: bool,
 }
 
 /// Attention weights `[query][n_head][stride]` on a GPU.
@@ -80,11 +81,12 @@ impl Uploaded {
     /// # Errors
     /// The driver's.
     pub fn new(gpu: &Gpu, lists: &Lists) -> Result<Self> {
-        Ok(Self { memory: gpu.upload(lists.words())? })
+        Ok(Self { memory: gpu.upload(lists.words())?, id: lists.id })
     }
 
-    fn at(&self, first: usize, len: usize) -> Result<Argument> {
-        if (first + len) * 4 > self.memory.n_bytes() {
+    /// Words of these lists; `id` says whose they are.
+    fn at(&self, id: u64, first: usize, len: usize) -> Result<Argument> {
+        if id != self.id || (first + len) * 4 > self.memory.n_bytes() {
             return refuse("a list of other lists");
         }
         Ok(Argument::Address(self.memory.address() + words(first)))
@@ -105,7 +107,10 @@ impl Gpu {
         plane: &mut PlaneMemory,
         (flags, flag): (&Memory, usize),
     ) -> Result<()> {
-        if from.pool_end > new.n_tokens || (new.heads, new.head_dim) != (plane.shape.n_kv_head, plane.shape.head_dim) {
+        if from.pool_end > new.n_tokens
+            || from.exact_end > 0
+            || (new.heads, new.head_dim) != (plane.shape.n_kv_head, plane.shape.head_dim)
+        {
             return refuse("tokens");
         }
         self.append_from((new.address, new.token_stride), lists, (from, to), plane, (flags, flag))
@@ -127,8 +132,8 @@ impl Gpu {
         let arguments = [
             Argument::Address(x),
             int(token_stride),
-            lists.at(from.first, from.len)?,
-            lists.at(to.first, to.len)?,
+            lists.at(from.id, from.first, from.len)?,
+            lists.at(to.id, to.first, to.len)?,
             Argument::Address(codes),
             Argument::Address(scales),
             int(plane.shape.head_dim),
@@ -148,15 +153,15 @@ impl Gpu {
         lists: &Uploaded,
         (from, to, first): (Rows, Rows, usize),
         plane: &mut PlaneMemory,
-        flags: &Memory,
+        flags: (&Memory, usize),
     ) -> Result<()> {
-        let is_group = from.len == GROUP && to.len == GROUP && first.is_multiple_of(GROUP);
+        let is_group = from.len == GROUP && to.len == GROUP && first.is_multiple_of(GROUP) && from.exact_end == 0;
         if exact.codec != Codec::F32 || exact.shape != plane.shape || from.pool_end > exact.n_rows || !is_group {
             return refuse("a group of exact rows");
         }
         let Plane { codes: source, .. } = exact.view().plane;
         let Codec::Channels { bits } = plane.codec else {
-            return self.append_from((source, exact.shape.width()), lists, (from, to), plane, (flags, 0));
+            return self.append_from((source, exact.shape.width()), lists, (from, to), plane, flags);
         };
         if first + GROUP > plane.n_rows {
             return refuse("rows to seal");
@@ -164,7 +169,7 @@ impl Gpu {
         let Plane { codes, scales } = plane.view().plane;
         let arguments = [
             Argument::Address(source),
-            lists.at(from.first, from.len)?,
+            lists.at(from.id, from.first, from.len)?,
             word(first),
             Argument::Address(codes),
             Argument::Address(scales),
@@ -210,8 +215,12 @@ impl Gpu {
             let word_bytes = if row_bytes.is_multiple_of(16) { 16 } else { 2 };
             let row_words = row_bytes / word_bytes;
             let geometry = Geometry::copy(copies.len, copies.most_rows * row_words);
-            let arguments =
-                [Argument::Address(from), Argument::Address(to), copies.lists.at(0, 3 * copies.len)?, word(row_words)];
+            let arguments = [
+                Argument::Address(from),
+                Argument::Address(to),
+                copies.lists.at(0, 0, 3 * copies.len)?,
+                word(row_words),
+            ];
             // SAFETY: all runs lie inside of both planes, whose rows are a multiple of 16 or of 2 bytes.
             unsafe { self.launch(&format!("copy_rows_{word_bytes}"), geometry, &arguments) }?;
         }
@@ -279,7 +288,7 @@ impl RowCopies {
             copies.iter().map(|copy| row(copy) as usize + copy.n_rows as usize).max().unwrap_or(0)
         };
         Ok(Self {
-            lists: Uploaded { memory: gpu.upload(&all)? },
+            lists: Uploaded { memory: gpu.upload(&all)?, id: 0 },
             len: copies.len(),
             from_end: end(|copy| copy.from),
             to_end: end(|copy| copy.to),
@@ -294,7 +303,7 @@ impl Kernels {
     pub fn new(gpu: Gpu, (keys, values): (Codec, Codec), heads: HeadShape) -> std::result::Result<Self, String> {
         let (format, shape) = Self::names(keys, values, heads)?;
         let walk = walk_name(&format, heads.head_dim);
-        Ok(Self { gpu, heads, shape, format, walk })
+        Ok(Self { gpu, heads, shape, codecs: (keys, values), format, walk })
     }
 
     /// The name of the format, and heads as kernels take them.
@@ -347,16 +356,20 @@ impl Kernels {
         weights: Option<&mut Weights>,
         scratch: &mut Option<Memory>,
     ) -> Result<()> {
-        let Asking { q, out, first_token, lists, queries, one_sequence } = *asking;
+        let Asking { q, out, first_token, lists, queries } = *asking;
         let HeadShape { n_head, n_kv_head, head_dim } = self.heads;
-        let fits = |plane: &PlaneView<'_>, end: usize| {
-            (plane.shape.n_kv_head, plane.shape.head_dim) == (n_kv_head, head_dim) && end <= plane.n_rows
+        let fits = |plane: &PlaneView<'_>, codec: Codec, end: usize| {
+            let shape = (plane.shape.n_kv_head, plane.shape.head_dim);
+            plane.codec == codec && shape == (n_kv_head, head_dim) && end <= plane.n_rows
         };
         let exact_fits = match layer.exact {
-            Some((keys, values)) => fits(&keys, queries.exact_end) && fits(&values, queries.exact_end),
+            Some((keys, values)) => {
+                fits(&keys, Codec::F32, queries.exact_end) && fits(&values, Codec::F32, queries.exact_end)
+            }
             None => queries.exact_end == 0,
         };
-        if !fits(&layer.keys, queries.pool_end) || !fits(&layer.values, queries.pool_end) || !exact_fits {
+        let (keys, values) = self.codecs;
+        if !fits(&layer.keys, keys, queries.pool_end) || !fits(&layer.values, values, queries.pool_end) || !exact_fits {
             return refuse("rows to attend to");
         }
         let has_queries = |rows: &TensorRows| {
@@ -371,7 +384,8 @@ impl Kernels {
         let exact = layer.exact.map(|(keys, values)| (keys.plane, values.plane)).unwrap_or_default();
         let layer =
             Layer { keys: layer.keys.plane, values: layer.values.plane, exact_keys: exact.0, exact_values: exact.1 };
-        let (seen, asked) = (lists.at(0, 0)?, |first: usize, n: usize| lists.at(queries.first + 2 * first, 2 * n));
+        let seen = lists.at(queries.id, 0, 0)?;
+        let asked = |first: usize, n: usize| lists.at(queries.id, queries.first + 2 * first, 2 * n);
         let of_weights = |first: usize| match &weights {
             None => (0, 0, 0),
             Some(w) => {
@@ -379,7 +393,7 @@ impl Kernels {
                 (w.scores.address() + words(row * w.stride), w.stats.address() + words(2 * row), w.stride)
             }
         };
-        let is_prompt = one_sequence && queries.len >= TILE_QUERIES as usize;
+        let is_prompt = queries.is_prompt && queries.len >= TILE_QUERIES as usize;
         let at_once = if is_prompt { queries.len } else { queries.len.min(MOST_QUERIES) };
         for first in (0..queries.len).step_by(at_once) {
             let n = at_once.min(queries.len - first);

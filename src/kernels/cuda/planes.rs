@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use candle_core::{Result, Tensor};
+use candle_core::{Error, Result, Tensor};
 
 use super::{Address, Gpu, Memory, Plane};
 use crate::kernels::{
@@ -22,6 +22,7 @@ pub struct PlaneMemory {
 /// The same as a kernel reads it, for as long as its memory is there.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaneView<'a> {
+    pub(super) codec: Codec,
     pub(super) shape: RowShape,
     pub(super) n_rows: usize,
     pub(super) plane: Plane,
@@ -43,8 +44,11 @@ impl PlaneMemory {
     /// Room for `n_rows`, zeroed.
     ///
     /// # Errors
-    /// The driver's, if there is not as much memory.
+    /// A format that does not take such rows; the driver's, if there is not as much memory.
     pub fn zeroed(gpu: &Gpu, codec: Codec, shape: RowShape, n_rows: usize) -> Result<Self> {
+        if let Some(reason) = codec.refuses(shape) {
+            return Err(Error::Msg(reason));
+        }
         let (codes, scales) = (n_rows * codec.code_bytes(shape), n_rows * codec.scale_bytes(shape));
         Ok(Self { codec, shape, n_rows, codes: gpu.zeroed(codes)?, scales: gpu.zeroed(scales)? })
     }
@@ -77,7 +81,7 @@ impl PlaneMemory {
     #[must_use]
     pub fn view(&self) -> PlaneView<'_> {
         let plane = Plane { codes: self.codes.address(), scales: self.scales.address() };
-        PlaneView { shape: self.shape, n_rows: self.n_rows, plane, alive: PhantomData }
+        PlaneView { codec: self.codec, shape: self.shape, n_rows: self.n_rows, plane, alive: PhantomData }
     }
 
     /// The whole plane on the host, to be looked into: codes and scales.
@@ -115,7 +119,13 @@ impl TensorRows {
     pub fn as_plane(&self) -> Option<PlaneView<'_>> {
         let n_rows = self.plane_stride()? * self.n_tokens.saturating_sub(1) + self.n_tokens.min(1);
         let shape = RowShape { n_kv_head: self.heads, head_dim: self.head_dim };
-        Some(PlaneView { shape, n_rows, plane: Plane { codes: self.address, scales: 0 }, alive: PhantomData })
+        Some(PlaneView {
+            codec: Codec::F32,
+            shape,
+            n_rows,
+            plane: Plane { codes: self.address, scales: 0 },
+            alive: PhantomData,
+        })
     }
 }
 
