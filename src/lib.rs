@@ -3,6 +3,7 @@
 //! In reading order, which is also the order in which rooms may know each other (see `ARCHITECTURE.md`):
 //!
 //! - [`kernels`]: how rows are stored and attended over; slices and numbers only
+//! - [`gpu`]: memory and launches on an NVIDIA GPU
 //! - [`cache`]: where keys and values live: specification, block tables, stores
 //! - [`measure`]: the machine, statistics, and how far two predictions lie apart
 //! - [`model`]: GPT-2, its weights and its tokenizer
@@ -13,6 +14,8 @@
 //! - [`cli`]: one file per subcommand
 
 pub mod kernels;
+
+pub mod gpu;
 
 pub mod cache;
 

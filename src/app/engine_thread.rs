@@ -16,11 +16,14 @@ use std::{
 
 use crate::{
     experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
-    measure::{device::DeviceChoice, machine::Machine},
+    measure::{
+        device::{DeviceChoice, name_of},
+        machine::Machine,
+    },
     model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
 };
 
-use super::worker::{Command, Event, Facts, Pace, RunSettings, What};
+use super::worker::{Command, Event, Facts, Pace, RunSettings, What, device_for_people};
 use quality::Measuring;
 
 /// The window closed its end of a channel.
@@ -320,7 +323,7 @@ fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids: &[u32]) -
         shape: Some(ModelShape::of(model)),
         prompt_pieces: model.pieces(prompt_ids),
         prompt_tokens: prompt_ids.len(),
-        device: if model.model.device().is_cuda() { "CUDA".into() } else { "CPU".into() },
+        device: device_for_people(&name_of(model.model.device())),
         device_note,
         model_note: model.note.clone(),
         cpu: machine.cpu,

@@ -148,6 +148,11 @@ pub struct Facts {
     pub threads: usize,
 }
 
+/// Records name candle's location, `Cpu`; people write CPU.
+pub(super) fn device_for_people(name: &str) -> String {
+    if name == "Cpu" { "CPU".into() } else { name.to_owned() }
+}
+
 impl Facts {
     /// True for random weights, whose text means nothing.
     #[must_use]
@@ -164,8 +169,7 @@ impl Facts {
             shape: header.shape,
             prompt_pieces: header.prompt_pieces.clone(),
             prompt_tokens: header.workload.prompt_ids.len(),
-            // Traces name candle's location, `Cpu`; people write CPU.
-            device: if header.device == "Cpu" { "CPU".into() } else { header.device.clone() },
+            device: device_for_people(&header.device),
             device_note: None,
             model_note: None,
             cpu: header.machine.cpu.clone(),

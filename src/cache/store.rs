@@ -11,10 +11,11 @@ use std::{ops::Range, sync::Arc};
 
 use candle_core::Device;
 
+use crate::gpu::Gpu;
 use crate::kernels::{
     HeadShape,
     codec::{Codec, GROUP, Levels},
-    cuda::{Gpu, RowCopy},
+    cuda::RowCopy,
 };
 
 use super::{

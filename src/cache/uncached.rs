@@ -3,10 +3,10 @@
 
 use candle_core::Tensor;
 
+use crate::gpu::{self, Asking, Gpu, Kernels, LayerView, Lists, Queries, Uploaded};
 use crate::kernels::{
     HeadShape,
     codec::{Codec, RowShape},
-    cuda::{self, Asking, Gpu, Kernels, LayerView, Lists, Queries, Uploaded},
     walk::{Rows, Tile},
 };
 
@@ -30,7 +30,7 @@ struct OnDevice {
     stride: usize,
     lists: Uploaded,
     queries: Queries,
-    scratch: Option<cuda::Memory>,
+    scratch: Option<gpu::Memory>,
 }
 
 impl Uncached {
@@ -82,7 +82,7 @@ impl Uncached {
         check_shape("v", v, [len, n_kv_head, head_dim])?;
         let (mut k, mut v) = (gpu.rows(k, false)?, gpu.rows(v, false)?);
         if k.plane_stride().is_none() || k.plane_stride() != v.plane_stride() {
-            let alone = |rows: cuda::TensorRows| gpu.rows(&rows.into_tensor().contiguous()?, false);
+            let alone = |rows: gpu::TensorRows| gpu.rows(&rows.into_tensor().contiguous()?, false);
             (k, v) = (alone(k)?, alone(v)?);
         }
         let (Some(stride), Some(keys), Some(values)) = (k.plane_stride(), k.as_plane(), v.as_plane()) else {

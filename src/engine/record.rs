@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Footprint;
-pub use crate::kernels::cuda::Counts;
+pub use crate::gpu::Counts;
 use crate::model::{Config, WeightType};
 
 /// Prefill runs the prompt and yields the first token; every later token is decode.

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use candle_transformers::generation::{LogitsProcessor, Sampling as Rule};
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::cuda::Gpu;
+use crate::gpu::Gpu;
 
 use super::EngineError;
 

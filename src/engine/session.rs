@@ -15,7 +15,7 @@ use candle_core::Tensor;
 
 use crate::{
     cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
-    kernels::cuda::{Counts, memory_of},
+    gpu::{Counts, memory_of},
     model::{LoadedModel, Logits},
 };
 

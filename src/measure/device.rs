@@ -4,11 +4,11 @@ use std::{sync::OnceLock, time::Instant};
 
 use candle_core::Device;
 
-use crate::kernels::cuda::{self, Gpu};
+use crate::gpu::{self, Gpu};
 
 use super::stats::median;
 
-pub use crate::kernels::cuda::GpuFacts;
+pub use crate::gpu::GpuFacts;
 
 /// What `--device` may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn cuda(index: usize) -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::BuiltWithoutCuda);
     }
-    cuda::open(index, pool_threshold_bytes()).map_err(|e| DeviceError::Cuda { index, reason: reason(&e) })
+    gpu::open(index, pool_threshold_bytes()).map_err(|e| DeviceError::Cuda { index, reason: reason(&e) })
 }
 
 /// One line of an error of the driver.
@@ -117,7 +117,7 @@ pub fn name_of(device: &Device) -> String {
     match facts(device, 0) {
         Ok(GpuFacts { index, name, driver, release_threshold_bytes, uses_tf32, .. }) => {
             let (kept, tf32) = (pool_in_words(release_threshold_bytes), if uses_tf32 { "on" } else { "off" });
-            format!("cuda:{index} ({name}, driver for CUDA {driver}, pool {kept}, TF32 {tf32})")
+            format!("cuda:{index} {name}; driver for CUDA {driver}, pool {kept}, TF32 {tf32}")
         }
         Err(_) => format!("{:?}", device.location()),
     }
@@ -142,7 +142,7 @@ pub fn gpus() -> Result<Vec<Result<GpuFacts, DeviceError>>, DeviceError> {
         return Err(DeviceError::BuiltWithoutCuda);
     }
     let failed = |index: usize| move |e: candle_core::Error| DeviceError::Cuda { index, reason: reason(&e) };
-    let n = cuda::n_devices().map_err(failed(0))?;
+    let n = gpu::n_devices().map_err(failed(0))?;
     if n == 0 {
         return Err(DeviceError::Cuda { index: 0, reason: "the driver finds no GPU".into() });
     }

@@ -119,6 +119,8 @@ fn theme_button(ui: &mut Ui) {
 fn describe(facts: &Facts) -> String {
     let Facts { model, device, threads, .. } = facts;
     let model = short(model);
+    // Its driver and its pool are in the details.
+    let device = device.split(';').next().unwrap_or_default();
     let shape = facts.shape.map_or_else(String::new, |shape| {
         format!(": {} layers of {}, context {}", shape.n_layer, shape.n_embd, shape.n_positions)
     });

@@ -4,11 +4,10 @@ use std::ops::Range;
 
 use candle_core::Result;
 
+use crate::gpu::{self, Gpu, Kernels, LayerView, Lists, PlaneMemory, PlaneView, RowCopies, Rows, TensorRows, Uploaded};
 use crate::kernels::{
     codec::{Codec, GROUP},
-    cuda::{
-        self, Gpu, Kernels, LayerView, Lists, PlaneMemory, PlaneView, RowCopies, RowCopy, Rows, TensorRows, Uploaded,
-    },
+    cuda::{EXACT, RowCopy},
 };
 
 use crate::cache::{CacheError, blocks::RowRun, vec_bytes};
@@ -53,10 +52,10 @@ pub struct DeviceMemory {
     rings: Vec<LayerPlanes>,
     /// For keys and values of each layer, whether some were no finite numbers in this step; and a word that nobody reads, for rows that were
     /// looked at before.
-    not_finite: cuda::Memory,
+    not_finite: gpu::Memory,
     /// A step that was dropped may have left something in it.
     was_dropped: bool,
-    scratch: Option<cuda::Memory>,
+    scratch: Option<gpu::Memory>,
 }
 
 impl LayerPlanes {
@@ -78,7 +77,7 @@ impl DeviceMemory {
     /// Why a GPU cannot hold such a store, if so.
     pub fn refuses(shape: MemoryShape) -> Option<String> {
         let rows = shape.pool_rows.max(shape.n_sequences * shape.ring_rows);
-        if rows >= cuda::EXACT as usize {
+        if rows >= EXACT as usize {
             return Some("it has more rows than a GPU's kernels can number".into());
         }
         Kernels::refuses((shape.rows.keys, shape.rows.values), shape.kv.heads)
@@ -237,7 +236,7 @@ impl DeviceMemory {
     }
 
     /// What an attention reads in one layer, and the scratch memory that it may use.
-    pub fn layer(&mut self, layer: usize, target: Target) -> (&Kernels, LayerView<'_>, &mut Option<cuda::Memory>) {
+    pub fn layer(&mut self, layer: usize, target: Target) -> (&Kernels, LayerView<'_>, &mut Option<gpu::Memory>) {
         let planes = match target {
             Target::Grown(slot) => &self.grown[slot][layer],
             Target::Pool | Target::Rings => &self.pool[layer],

@@ -11,10 +11,8 @@ use crate::{
         live::Positions,
         memory::{DeviceMemory, GroupRows, Memory, Target},
     },
-    kernels::{
-        HeadShape,
-        cuda::{self, Asking, EXACT, Lists, Queries, Rows, TensorRows, Uploaded, floats},
-    },
+    gpu::{self, Asking, Lists, Queries, Rows, TensorRows, Uploaded, floats},
+    kernels::{HeadShape, cuda::EXACT},
 };
 
 use super::Step;
@@ -24,7 +22,7 @@ pub(super) struct DeviceStep {
     lists: Uploaded,
     rounds: Vec<Round>,
     /// For each span the attention that each token got in this step, in f32 and one span behind the other; where a policy asks for it.
-    scores: Option<cuda::Memory>,
+    scores: Option<gpu::Memory>,
     /// Whether what came back was looked at.
     is_settled: bool,
 }
@@ -212,7 +210,7 @@ impl Step<'_> {
         }
     }
 
-    fn gpu(&mut self) -> Result<cuda::Gpu, CacheError> {
+    fn gpu(&mut self) -> Result<gpu::Gpu, CacheError> {
         Ok(self.device_memory()?.gpu().clone())
     }
 

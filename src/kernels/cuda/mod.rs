@@ -14,25 +14,6 @@
 //! `FlashInfer` have it for pages of one token). A block table says the same in fewer numbers, but a list costs 4 bytes beside the thousands that
 //! a token's keys and values are, and knows no block length, no half-dead blocks, and no difference between layouts.
 
-#[cfg(not(feature = "cuda"))]
-#[path = "absent.rs"]
-mod driver;
-#[cfg(feature = "cuda")]
-mod driver;
-
-mod counts;
-mod lists;
-mod ops;
-mod planes;
-
-pub use counts::Counts;
-pub use driver::{Gpu, Memory, memory_of, n_devices, open};
-pub use lists::{Lists, Queries, Rows};
-pub use ops::{Asking, Kernels, LayerView, RowCopies, Uploaded, Weights, floats};
-pub use planes::{HostPlane, PlaneMemory, PlaneView, TensorRows};
-
-use serde::{Deserialize, Serialize};
-
 use super::{HeadShape, codec::Codec};
 
 /// An address on a device, or in the emulator.
@@ -104,50 +85,6 @@ pub struct RowCopy {
     pub n_rows: u32,
 }
 
-/// What a driver says of a GPU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GpuFacts {
-    pub index: usize,
-    pub name: String,
-    /// The CUDA version of the driver.
-    pub driver: String,
-    pub compute_capability: String,
-    pub n_multiprocessors: usize,
-    pub total_bytes: u64,
-    /// When it was asked.
-    pub free_bytes: u64,
-    /// Of its multiprocessors at most.
-    pub clock_khz: u64,
-    pub memory_clock_khz: u64,
-    pub bus_bits: u64,
-    /// Freed bytes that its memory pool keeps instead of giving them back at the next synchronisation.
-    pub release_threshold_bytes: u64,
-    /// Whether products in f32 may round their factors to TF32 (10 bits).
-    pub uses_tf32: bool,
-}
-
-impl GpuFacts {
-    /// Bytes a second that its memory has at most: two transfers a clock over the width of the bus. 0 where the driver does not say.
-    #[must_use]
-    pub fn peak_bytes_per_sec(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-        let bits = (2 * self.memory_clock_khz * self.bus_bits) as f64;
-        bits * 1000.0 / 8.0
-    }
-}
-
-/// An argument of a kernel.
-#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "nothing is launched"))]
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Argument {
-    Address(Address),
-    Int(i32),
-    Word(u32),
-    Layer(Layer),
-    Shape(WalkShape),
-    Out(WalkOut),
-}
-
 /// How many blocks of how many threads, and the memory that each block shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -161,7 +98,7 @@ const WARP: u32 = 32;
 /// Warps of a block of the walk.
 const WALK_WARPS: u32 = 4;
 /// Queries that a block of a prompt's walk takes, and tokens of its tiles.
-const TILE_QUERIES: u32 = 8;
+pub const TILE_QUERIES: u32 = 8;
 const TILE_TOKENS: u32 = 32;
 /// The widest head: a prompt's walk keeps eight sums a lane.
 pub const MOST_HEAD_DIM: usize = 256;

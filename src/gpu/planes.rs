@@ -4,11 +4,13 @@ use std::marker::PhantomData;
 
 use candle_core::{Error, Result, Tensor};
 
-use super::{Address, Gpu, Memory, Plane};
 use crate::kernels::{
     codec::{Codec, Levels, RowShape},
-    tiles::Rows,
+    cuda::{Address, Plane},
+    walk::Rows,
 };
+
+use super::{Gpu, Memory};
 
 /// The keys (or the values) of one layer, for a number of rows.
 pub struct PlaneMemory {

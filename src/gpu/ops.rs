@@ -4,14 +4,16 @@
 
 use candle_core::{Error, Result, Tensor};
 
-use super::{
-    Address, Argument, Geometry, Gpu, Layer, Lists, Memory, Plane, PlaneMemory, PlaneView, Queries, RowCopy, Rows,
-    TILE_QUERIES, TensorRows, WalkOut, WalkShape, append_name, format_name, n_splits, prefill_name, walk_name,
-};
 use crate::kernels::{
     HeadShape,
     codec::{Codec, GROUP},
+    cuda::{
+        Address, Geometry, Layer, Plane, RowCopy, TILE_QUERIES, WalkOut, WalkShape, append_name, format_name, n_splits,
+        prefill_name, walk_name,
+    },
 };
+
+use super::{Argument, Gpu, Lists, Memory, PlaneMemory, PlaneView, Queries, Rows, TensorRows};
 
 /// Lists on a GPU.
 pub struct Uploaded {

@@ -4,7 +4,9 @@ use std::{convert::Infallible, ops::Range};
 
 use candle_core::{Device, Error, Result, Tensor};
 
-use super::{Address, Argument, Geometry, GpuFacts, TensorRows};
+use crate::kernels::cuda::{Address, Geometry};
+
+use super::{Argument, GpuFacts, TensorRows};
 
 #[expect(clippy::missing_errors_doc, reason = "as in driver.rs")]
 pub fn open(_index: usize, _keep_bytes: u64) -> Result<Device> {

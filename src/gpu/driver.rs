@@ -22,7 +22,9 @@ use candle_core::{
     },
 };
 
-use super::{Address, Argument, Geometry, GpuFacts, Layer, TensorRows, WalkOut, WalkShape, counts::count};
+use crate::kernels::cuda::{Address, Geometry, Layer, WalkOut, WalkShape};
+
+use super::{Argument, GpuFacts, TensorRows, counts::count};
 
 /// What nvcc made of the `.cu` files: `(module, PTX)`.
 const MODULES: [(&str, &str); 4] = [

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{EXACT, Query};
+use crate::kernels::cuda::{EXACT, Query};
 
 /// Lists, one behind the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
