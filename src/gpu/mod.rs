@@ -1,7 +1,7 @@
 //! What a cache does on an NVIDIA GPU: memory there, lists of rows, launches of our kernels.
 //!
-//! The kernels themselves, and what their callers know of them in integers, are in `kernels/cuda`. In reading order: [`lists`] is what a step tells a GPU,
-//! [`planes`] what a cache holds there, [`ops`] what it may ask for, and [`driver`] the only file that talks to a driver. A build without the feature
+//! The kernels themselves, and what their callers know of them in integers, are in `kernels/cuda`. In reading order: `lists` is what a step tells a GPU,
+//! `planes` what a cache holds there, `ops` what it may ask for, and `driver` the only file that talks to a driver. A build without the feature
 //! `cuda` compiles `absent.rs` in its place, which has the same functions and no GPU, so that everything above is checked in every build.
 
 #[cfg(not(feature = "cuda"))]
