@@ -91,6 +91,8 @@ said=$(KVLAB_DRIVER_DEVICES=0 "$program" generate --device cuda --tokens 2 2>&1 
 grep -q 'CUDA device 0 cannot be used: the driver finds no GPU' <<<"$said" || fail "said: $said"
 said=$("$program" generate --device cuda:7 --tokens 2 2>&1 && fail "ran on a device that is not there" || true)
 grep -q 'CUDA device 7 cannot be used' <<<"$said" || fail "said: $said"
+said=$(KVLAB_DRIVER_OLD=1 "$program" generate --device auto --tokens 2 2>&1)
+grep -q 'CUDA is not used: CUDA device 0 cannot be used: its driver is older' <<<"$said" || fail "said: $said"
 said=$(KVLAB_DRIVER_DEVICES=0 "$program" generate --device auto --tokens 2 2>&1)
 grep -q 'CUDA is not used: CUDA device 0 cannot be used' <<<"$said" || fail "said: $said"
 KVLAB_DRIVER_DEVICES=0 "$program" doctor | grep -q 'cuda: not used; CUDA device 0 cannot be used: the driver finds no GPU' || fail "doctor"

@@ -6,6 +6,7 @@
 //
 //   KVLAB_DRIVER_TRACE=FILE    at the end, how often each function was called, and each kernel launched
 //   KVLAB_DRIVER_DEVICES=0     a driver, but no device
+//   KVLAB_DRIVER_OLD=1         a driver that is older than the toolkit: it takes no PTX
 #include <atomic>
 #include <mutex>
 #include <set>
@@ -15,7 +16,7 @@
 
 namespace {
 
-enum Result { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, BAD_PTX = 218, NOT_FOUND = 500 };
+enum Result { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, BAD_PTX = 218, OLD_DRIVER = 222, NOT_FOUND = 500 };
 
 constexpr size_t TOTAL_BYTES = size_t{8} << 30;
 constexpr int MULTIPROCESSORS = 16;
@@ -271,6 +272,9 @@ DRIVER cuMemPoolGetAttribute(void*, int attribute, void* value) {
 // A module is PTX as text; its entries are the kernels that it would have.
 DRIVER cuModuleLoadData(Module** module, const char* image) {
     called("cuModuleLoadData");
+    if (getenv("KVLAB_DRIVER_OLD") != nullptr) {
+        return OLD_DRIVER;
+    }
     if (strstr(image, ".version") == nullptr) {
         return BAD_PTX;
     }

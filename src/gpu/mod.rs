@@ -1,7 +1,7 @@
 //! What a cache does on an NVIDIA GPU: memory there, lists of rows, launches of our kernels.
 //!
 //! The kernels themselves, and what their callers know of them in integers, are in `kernels/cuda`. In reading order: `lists` is what a step tells a GPU,
-//! `planes` what a cache holds there, `ops` what it may ask for, and `driver` the only file that talks to a driver. A build without the feature
+//! `planes` what a cache holds there, `ops` and `attend` what it may ask for, and `driver` the only file that talks to a driver. A build without the feature
 //! `cuda` compiles `absent.rs` in its place, which has the same functions and no GPU, so that everything above is checked in every build.
 
 #[cfg(not(feature = "cuda"))]
@@ -10,15 +10,17 @@ mod driver;
 #[cfg(feature = "cuda")]
 mod driver;
 
+mod attend;
 mod counts;
 mod lists;
 mod ops;
 mod planes;
 
+pub use attend::{Asking, Kernels, LayerView, Weights, floats};
 pub use counts::Counts;
 pub use driver::{Gpu, Memory, memory_of, n_devices, open};
 pub use lists::{Lists, Queries, Rows};
-pub use ops::{Asking, Kernels, LayerView, RowCopies, Uploaded, Weights, floats};
+pub use ops::{RowCopies, Uploaded};
 pub use planes::{HostPlane, PlaneMemory, PlaneView, TensorRows};
 
 use serde::{Deserialize, Serialize};

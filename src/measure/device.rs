@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 use crate::gpu::{self, Gpu};
 
@@ -81,7 +81,15 @@ fn cuda(index: usize) -> Result<Device, DeviceError> {
     if !cfg!(feature = "cuda") {
         return Err(DeviceError::BuiltWithoutCuda);
     }
-    gpu::open(index, pool_threshold_bytes()).map_err(|e| DeviceError::Cuda { index, reason: reason(&e) })
+    let device = gpu::open(index, pool_threshold_bytes()).and_then(|device| try_out(&device).map(|()| device));
+    device.map_err(|e| DeviceError::Cuda { index, reason: reason(&e) })
+}
+
+/// A kernel of candle's and one of ours: a driver may be there and take neither, if it is older than the toolkit that compiled them.
+fn try_out(device: &Device) -> candle_core::Result<()> {
+    let x = Tensor::new(&[0.0_f32, 1.0], device)?;
+    let largest = Gpu::of(device)?.map(|gpu| gpu.argmax(&(&x + &x)?)).transpose()?.flatten();
+    if largest == Some(1) { Ok(()) } else { Err(candle_core::Error::Msg("its kernels compute wrong numbers".into())) }
 }
 
 /// One line of an error of the driver.
@@ -91,6 +99,14 @@ fn reason(error: &candle_core::Error) -> String {
     match name {
         Some("CUDA_ERROR_NO_DEVICE") => "the driver finds no GPU (CUDA_ERROR_NO_DEVICE)".into(),
         Some("CUDA_ERROR_INVALID_DEVICE") => "there is no GPU of that number (CUDA_ERROR_INVALID_DEVICE)".into(),
+        Some("CUDA_ERROR_UNSUPPORTED_PTX_VERSION") => {
+            "its driver is older than the toolkit that compiled the kernels (CUDA_ERROR_UNSUPPORTED_PTX_VERSION); update the driver, or \
+             build with an older toolkit"
+                .into()
+        }
+        Some(name @ ("CUDA_ERROR_NO_BINARY_FOR_GPU" | "CUDA_ERROR_INVALID_PTX")) => {
+            format!("the kernels were compiled for another architecture ({name}); build on this machine, or with its CUDA_COMPUTE_CAP")
+        }
         _ => text.lines().next().unwrap_or_default().to_owned(),
     }
 }
@@ -211,6 +227,8 @@ mod tests {
     fn a_driver_error_is_one_line() {
         let error = candle_core::Error::Msg("DriverError(CUDA_ERROR_NO_DEVICE, \"no device\")\n at line".into());
         assert_eq!(reason(&error), "the driver finds no GPU (CUDA_ERROR_NO_DEVICE)");
+        let old = candle_core::Error::Msg("DriverError(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, \"x\")".into());
+        assert!(reason(&old).contains("update the driver"));
         assert_eq!(reason(&candle_core::Error::Msg("one\ntwo".into())), "one");
     }
 }
