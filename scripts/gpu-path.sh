@@ -28,7 +28,7 @@ calls() {
 }
 
 echo "== conformance, and a benchmark of everything at its smallest"
-KVLAB_DRIVER_TRACE=$work/doctor "$program" doctor --gpu --quick --out "$work/report" | grep -v '^|' || fail "doctor --gpu failed"
+KVLAB_DRIVER_TRACE=$work/doctor "$program" doctor --gpu --quick --out "$work/report" 2>&1 | grep -v '^|' || fail "doctor --gpu failed"
 grep -q '| ok |' "$work/report/report.md" || fail "the report has no checks"
 [ "$(calls "$work/doctor" bytes-not-freed)" = 0 ] || fail "$(calls "$work/doctor" bytes-not-freed) bytes were not given back"
 [ "$(calls "$work/doctor" cuMemAlloc)" = "$(calls "$work/doctor" cuMemFree)" ] || fail "allocations and frees differ"
