@@ -6,6 +6,7 @@
 //! [`uncached`] is the same attention with nothing kept. [`capacity`] and [`lengths`] say how many users fit, without a store.
 
 pub mod blocks;
+mod calibration;
 pub mod capacity;
 pub mod host;
 mod inspect;
@@ -24,6 +25,7 @@ pub mod store;
 pub mod uncached;
 
 pub use blocks::{SeqId, Span};
+pub use calibration::Calibration;
 pub use capacity::LaneBytes;
 pub use inspect::TokenPicture;
 pub use ledger::Footprint;
@@ -31,7 +33,7 @@ pub use lengths::Lengths;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
 pub use step::Step;
-pub use store::{Calibration, KvShape, KvStore, StoreConfig};
+pub use store::{KvShape, KvStore, StoreConfig};
 pub use uncached::Uncached;
 
 pub use crate::kernels::HeadShape;

@@ -5,10 +5,9 @@ use std::ops::Range;
 use crate::kernels::{cuda::RowCopy, walk::Tile};
 
 use crate::cache::{
-    Format,
+    Calibration, Format,
     blocks::RowRun,
     planes::{LayerLevels, LayerPlanes, TokenRows},
-    store::Calibration,
     vec_bytes,
 };
 
