@@ -220,6 +220,8 @@ impl Engine {
             stop_at_eos: settings.stop_at_eos,
             memory_limit_bytes: settings.memory_limit_bytes,
             rehearse: true,
+            forced: false,
+            compares: true,
         };
         let mut calibrating = |Calibrating { done, all, .. }| {
             let _ = self.tell(run, What::Calibrating { done, all });

@@ -123,6 +123,8 @@ impl CacheArgs {
             stop_at_eos,
             memory_limit_bytes: self.cache_memory,
             rehearse: false,
+            forced: false,
+            compares: false,
         }
     }
 }

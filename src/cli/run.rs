@@ -5,7 +5,6 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail};
@@ -15,9 +14,8 @@ use crate::{
     engine::MAX_FORKS,
     experiment::{
         DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
-        trace::{Header, ModelShape, Outcome, SCHEMA, TraceWriter},
+        trace::{Header, Outcome, TraceWriter},
     },
-    measure::{device::name_of, machine::Machine},
     model::hub::name::short,
     report::{LaneResult, LaneSummary, files, plots, summarise, table},
 };
@@ -64,6 +62,10 @@ pub struct Args {
     /// Time a cached token as it comes, even if its lane waited for others and the processor's caches hold other data now
     #[arg(long)]
     no_rehearsal: bool,
+    /// Feed every lane the first lane's tokens, whatever it would say itself, and compare each prediction with the first lane's (in the
+    /// trace; the window draws it)
+    #[arg(long)]
+    forced: bool,
     /// Record whom the tokens of this lane look at as well (untimed; the window shows it with `app --trace`)
     #[arg(long, value_name = "LANE", requires = "out")]
     attention: Option<String>,
@@ -95,10 +97,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
-    let workload = Workload { rehearse: !args.no_rehearsal, ..workload };
+    let workload =
+        Workload { rehearse: !args.no_rehearsal, forced: args.forced, compares: args.forced, ..workload };
     let mut experiment = experiment(&model, &lanes, workload)?;
     let mut forks = extras(args, &lanes, &mut experiment)?;
-    let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, &lanes, prompt)).transpose()?;
+    let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, prompt)).transpose()?;
 
     let mut results: Vec<LaneResult> = lane_names(&lanes).into_iter().map(LaneResult::new).collect();
     let ended = steps(&mut experiment, trace.as_mut(), &mut results, &mut forks, args)?;
@@ -249,28 +252,11 @@ fn parse_fork(text: &str) -> Result<(String, usize), String> {
 fn open_trace(
     folder: &Path,
     experiment: &Experiment,
-    lanes: &[Lane],
     prompt: Option<String>,
 ) -> anyhow::Result<TraceWriter<BufWriter<File>>> {
     let cannot = || format!("--out {}: cannot be written", folder.display());
     fs::create_dir_all(folder).with_context(cannot)?;
     files::remove_stale(folder, [files::CSV, files::SUMMARY].into_iter().chain(PLOTS)).with_context(cannot)?;
-    let model = experiment.model();
-    let header = Header {
-        schema: SCHEMA,
-        kvlab_version: env!("CARGO_PKG_VERSION").into(),
-        commit: option_env!("KVLAB_COMMIT").map(str::to_owned),
-        started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        machine: Machine::detect(),
-        device: name_of(model.model.device()),
-        model: model.source.to_string(),
-        model_hash: model.hash.clone(),
-        shape: Some(ModelShape::of(model)),
-        lanes: lane_names(lanes),
-        prompt,
-        prompt_pieces: model.pieces(&experiment.workload().prompt_ids),
-        workload: experiment.workload().clone(),
-    };
     let file = File::create(folder.join(TRACE)).with_context(cannot)?;
-    TraceWriter::new(BufWriter::new(file), header).with_context(cannot)
+    TraceWriter::new(BufWriter::new(file), Header::of(experiment, prompt)).with_context(cannot)
 }

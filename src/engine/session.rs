@@ -2,9 +2,13 @@
 
 mod attention;
 mod forks;
+mod layers;
+mod take_over;
 
 pub use attention::Attention;
 pub use forks::MAX_FORKS;
+pub use layers::LayerStep;
+pub use take_over::TakenOver;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},

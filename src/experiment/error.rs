@@ -29,6 +29,8 @@ pub enum ExperimentError {
     TooLarge { needed_bytes: u64, available_bytes: u64 },
     #[error("lane `{lane}` cannot be forked: {reason}")]
     CannotFork { lane: String, reason: String },
+    #[error("lane `{lane}` cannot be given another cache: {reason}")]
+    CannotSwitch { lane: String, reason: String },
     #[error(
         "the attention of all heads over {n_tokens} tokens takes {} MiB, more than {} MiB; generate \
          fewer tokens to see it", needed_bytes >> 20, most_bytes >> 20

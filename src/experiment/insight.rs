@@ -16,7 +16,7 @@ const MOST_ATTENTION_BYTES: u64 = 256 << 20;
 #[derive(Default)]
 pub(super) struct ForkRun {
     stream: TextStream,
-    has_ended: bool,
+    pub has_ended: bool,
 }
 
 /// What was last told of a lane.
@@ -68,20 +68,35 @@ impl Experiment {
         reason.map_or(Ok(()), |reason| refuse(lane.to_string(), reason))
     }
 
-    /// Watches the attention of one lane from now on, or of none. What a lane did before is made up for, by running its
-    /// tokens through a cache of the same kind once more.
+    /// Watches the attention of these lanes from now on, and of no others. What a lane did before is made up for, by running its
+    /// tokens through a cache of the same kind once more; one that is watched already goes on.
     ///
     /// # Errors
     /// [`ExperimentError::TooMuchAttention`], or those of the passes; no lane is watched then.
-    pub fn watch(&mut self, lane: Option<usize>, cancel: &AtomicBool) -> Result<(), ExperimentError> {
-        self.watched = None;
-        let Some((index, run)) = lane.and_then(|index| Some((index, self.lanes.get(index)?))) else { return Ok(()) };
-        let config = self.model.model.config();
+    pub fn watch(
+        &mut self,
+        lanes: impl IntoIterator<Item = usize>,
+        cancel: &AtomicBool,
+    ) -> Result<(), ExperimentError> {
+        let before = std::mem::take(&mut self.watched);
+        let lanes: Vec<usize> = lanes.into_iter().filter(|lane| *lane < self.lanes.len()).collect();
         let n_tokens = self.workload.prompt_ids.len() + self.workload.max_new_tokens;
-        let needed_bytes = Attention::bytes(config, n_tokens);
+        let needed_bytes = Attention::bytes(self.model.model.config(), n_tokens).saturating_mul(lanes.len() as u64);
         if needed_bytes > MOST_ATTENTION_BYTES {
             return Err(ExperimentError::TooMuchAttention { n_tokens, needed_bytes, most_bytes: MOST_ATTENTION_BYTES });
         }
+        for lane in &lanes {
+            if !before.contains(lane) {
+                self.catch_up(*lane, cancel)?;
+            }
+        }
+        self.watched = lanes;
+        Ok(())
+    }
+
+    /// Tells the attention of what a lane has done so far.
+    fn catch_up(&mut self, index: usize, cancel: &AtomicBool) -> Result<(), ExperimentError> {
+        let run = &self.lanes[index];
         // The newest token has not run yet.
         if let Some((_, seen)) = run.session.tokens().split_last() {
             let again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
@@ -89,13 +104,12 @@ impl Experiment {
             let parts = attention_so_far(again, &self.workload.prompt_ids, seen, cancel)?;
             self.queue.extend(parts.into_iter().map(attention));
         }
-        self.watched = Some(index);
         Ok(())
     }
 
     /// The attention of the step that a watched lane is about to make.
     pub(super) fn look(&mut self, index: usize, cancel: &AtomicBool) -> Result<Option<Attention>, EngineError> {
-        if self.watched != Some(index) {
+        if !self.watched.contains(&index) {
             return Ok(None);
         }
         let session = &mut self.lanes[index].session;
@@ -132,7 +146,7 @@ impl Experiment {
         Ok(true)
     }
 
-    fn end_fork(&mut self, lane: usize, fork: usize, reason: String) -> Result<(), EngineError> {
+    pub(super) fn end_fork(&mut self, lane: usize, fork: usize, reason: String) -> Result<(), EngineError> {
         let run = &mut self.lanes[lane];
         run.insight.forks[fork].has_ended = true;
         run.session.close_fork(fork)?;
@@ -152,7 +166,7 @@ impl Experiment {
 
     /// Tables grow a block at a time, and a record says how long the lane is: only what else changed is told. A lane that evicts
     /// changes with every token.
-    fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
+    pub(super) fn tell_blocks(&mut self, lane: usize) -> Result<(), EngineError> {
         let run = &mut self.lanes[lane];
         let Some(picture) = run.session.pool_picture()? else { return Ok(()) };
         let is_the_same = |told: &SequencePicture, now: &SequencePicture| {
@@ -185,8 +199,9 @@ fn attention_so_far(
     }
     let mut parts = vec![again.attention_of(prompt, cancel)?];
     again.prefill(prompt, cancel)?;
-    for _ in prompt.len()..seen.len() {
-        // The sampler begins with the same seed, so the tokens are the same as well.
+    for token in &seen[prompt.len()..] {
+        // Whatever it would say now: what it was fed is what it saw.
+        again.force(*token);
         parts.push(again.attention_of_next(cancel)?);
         again.decode(cancel)?;
     }

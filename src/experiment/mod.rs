@@ -5,10 +5,12 @@
 //! ([`Session::rehearse`]), so that it costs in company, watched or forked what it costs alone.
 
 pub mod bench;
+mod compare;
 pub mod conformance;
 mod error;
 mod insight;
 pub mod quality;
+mod switch;
 pub mod trace;
 
 use std::{
@@ -52,6 +54,13 @@ pub struct Workload {
     /// A cached lane runs every token untimed before it is timed. Traces from before there was a choice did not.
     #[serde(default)]
     pub rehearse: bool,
+    /// Every lane is fed the first lane's tokens, whatever it would have said itself (teacher forcing). Records and texts are what it
+    /// would have said.
+    #[serde(default)]
+    pub forced: bool,
+    /// Every prediction is compared with the first lane's, untimed, for as long as both read the same tokens.
+    #[serde(default)]
+    pub compares: bool,
 }
 
 /// How a lane ended.
@@ -92,6 +101,25 @@ pub enum LaneEvent {
     ForkEnded { lane: usize, fork: usize, reason: String },
     /// What the tokens of the watched lane's last step looked at.
     Attention { lane: usize, attention: Attention },
+    /// How far the prediction of token `step` lies from the first lane's, after the same tokens.
+    Compared {
+        lane: usize,
+        step: usize,
+        /// Kullback-Leibler divergence of the first lane's prediction against this one's, in nats.
+        kl_nats: f64,
+        /// Both hold the same token for the likeliest.
+        agrees: bool,
+    },
+    /// A lane goes on in another cache from token `step` on.
+    Switched {
+        lane: usize,
+        step: usize,
+        /// What the lane is called from now on.
+        name: String,
+        /// Tokens that were run again for it, and how long that took.
+        tokens_in: usize,
+        secs: f64,
+    },
 }
 
 impl LaneEvent {
@@ -105,7 +133,9 @@ impl LaneEvent {
             | Self::Forked { lane, .. }
             | Self::ForkToken { lane, .. }
             | Self::ForkEnded { lane, .. }
-            | Self::Attention { lane, .. } => *lane,
+            | Self::Attention { lane, .. }
+            | Self::Compared { lane, .. }
+            | Self::Switched { lane, .. } => *lane,
         }
     }
 }
@@ -126,6 +156,15 @@ struct LaneRun {
     stream: TextStream,
     end: Option<LaneEnd>,
     insight: Insight,
+    /// What it predicted in its newest step, where that is compared.
+    predicted: Option<compare::Predicted>,
+}
+
+impl LaneRun {
+    fn new(session: Session) -> Self {
+        let (stream, insight) = (TextStream::default(), Insight::default());
+        Self { session, stream, end: None, insight, predicted: None }
+    }
 }
 
 /// A running experiment.
@@ -138,7 +177,7 @@ pub struct Experiment {
     turns: usize,
     session_config: SessionConfig,
     /// Whose attention is watched.
-    watched: Option<usize>,
+    watched: Vec<usize>,
     /// What happened and is not told yet.
     queue: VecDeque<LaneEvent>,
 }
@@ -215,11 +254,10 @@ impl Experiment {
             .map(|lane| {
                 let store = with_forks(*lane, config.kv_shape(), alone).map_err(|e| in_lane(lane, e.into()))?;
                 let config = SessionConfig { store, ..session };
-                let session = Session::new(model.clone(), *lane, config).map_err(|e| in_lane(lane, e))?;
-                Ok(LaneRun { session, stream: TextStream::default(), end: None, insight: Insight::default() })
+                Session::new(model.clone(), *lane, config).map(LaneRun::new).map_err(|e| in_lane(lane, e))
             })
             .collect::<Result<_, ExperimentError>>()?;
-        let (watched, queue) = (None, VecDeque::new());
+        let (watched, queue) = (vec![], VecDeque::new());
         Ok(Self { model, workload, lanes, round: 0, turns: 0, session_config: session, watched, queue })
     }
 
@@ -308,7 +346,9 @@ impl Experiment {
     fn end_by_itself(&self, index: usize) -> Option<LaneEnd> {
         let generated = self.lanes[index].session.generated();
         let eos = self.model.model.config().eos_token_id;
-        if self.workload.stop_at_eos && generated.last().is_some_and(|id| Some(*id) == eos) {
+        // A lane that is fed another's tokens ends with that one's text.
+        let newest = if self.is_fed(index) { self.fed_token(index) } else { generated.last().copied() };
+        if self.workload.stop_at_eos && newest.is_some() && newest == eos {
             Some(LaneEnd::EndOfText)
         } else if generated.len() >= self.workload.max_new_tokens {
             Some(LaneEnd::Finished)
@@ -319,6 +359,9 @@ impl Experiment {
 
     fn step_lane(&mut self, index: usize, cancel: &AtomicBool) -> Result<LaneEvent, EngineError> {
         if let Some(end) = self.end_by_itself(index) {
+            return Ok(self.end_lane(index, end));
+        }
+        if let Err(end) = self.feed(index) {
             return Ok(self.end_lane(index, end));
         }
         let attention = match self.look(index, cancel) {
@@ -348,6 +391,7 @@ impl Experiment {
                     None => String::new(),
                 };
                 self.queue.extend(attention.map(|attention| LaneEvent::Attention { lane: index, attention }));
+                self.compare(index)?;
                 self.follow(index, cancel)?;
                 Ok(LaneEvent::Token { lane: index, record, text })
             }

@@ -4,7 +4,7 @@
 //! {"type":"header", schema, machine, model, lanes, workload, ...}
 //! {"type":"record", lane, step, phase, ..., text}
 //! {"type":"lane_end", lane, end}
-//! {"type":"blocks" | "forked" | "fork_token" | "fork_ended" | "attention", lane, ...}     see LaneEvent
+//! {"type":"blocks" | "forked" | "fork_token" | "fork_ended" | "attention" | "compared" | "switched", lane, ...}     see LaneEvent
 //! {"type":"end", outcome}
 //! ```
 //!
@@ -14,6 +14,7 @@
 use std::{
     io::{self, BufRead, Write},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,16 +22,17 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cache::{PoolPicture, SequencePicture, blocks::NO_BLOCK},
     engine::Attention,
-    measure::machine::Machine,
+    measure::{device::name_of, machine::Machine},
     model::LoadedModel,
 };
 
-use super::{LaneEvent, Workload};
+use super::{Experiment, LaneEvent, Workload};
 
 /// Raised when a reader of older traces must know.
+/// 4 added comparisons with the first lane, and lanes that go on in another cache.
 /// 3 added evicted and sealed tokens to the tables of a sequence, and what they take to records.
 /// 2 added blocks, forks, attention and the pieces of the prompt (the rows of attention were numbers before it was finished).
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// How large a model is, for whoever reads a trace without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,29 @@ pub struct Header {
     #[serde(default)]
     pub prompt_pieces: Vec<String>,
     pub workload: Workload,
+}
+
+impl Header {
+    /// Of an experiment that is about to begin, on this machine and now.
+    #[must_use]
+    pub fn of(experiment: &Experiment, prompt: Option<String>) -> Self {
+        let model = experiment.model();
+        Self {
+            schema: SCHEMA,
+            kvlab_version: env!("CARGO_PKG_VERSION").into(),
+            commit: option_env!("KVLAB_COMMIT").map(str::to_owned),
+            started_unix_secs: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            machine: Machine::detect(),
+            device: name_of(model.model.device()),
+            model: model.source.to_string(),
+            model_hash: model.hash.clone(),
+            shape: Some(ModelShape::of(model)),
+            lanes: experiment.names(),
+            prompt,
+            prompt_pieces: model.pieces(&experiment.workload().prompt_ids),
+            workload: experiment.workload().clone(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -197,6 +222,11 @@ fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
         }
         LaneEvent::Forked { fork, start, .. } => {
             bounded("fork", *fork, MOST_SEQUENCES).or_else(|| bounded("token", *start, MOST_TOKENS))
+        }
+        LaneEvent::Compared { step, kl_nats, .. } => bounded("step", *step, MOST_TOKENS)
+            .or_else(|| (!(kl_nats.is_finite() && *kl_nats >= 0.0)).then(|| "a divergence is no number".into())),
+        LaneEvent::Switched { step, tokens_in, .. } => {
+            bounded("step", *step, MOST_TOKENS).or_else(|| bounded("token", *tokens_in, MOST_TOKENS))
         }
         LaneEvent::Ended { .. } | LaneEvent::ForkToken { .. } | LaneEvent::ForkEnded { .. } => None,
     }

@@ -31,6 +31,12 @@ impl Prediction {
         self.best
     }
 
+    /// The probability of the likeliest token.
+    #[must_use]
+    pub fn best_probability(&self) -> f64 {
+        self.log_probs.get(self.best).map_or(0.0, |log_prob| log_prob.exp())
+    }
+
     /// `-ln p` of `token`, in nats; `None` of a token past the vocabulary.
     #[must_use]
     pub fn nll(&self, token: usize) -> Option<f64> {

@@ -163,8 +163,16 @@ impl Gpt2 {
             Logits::All => x,
             Logits::Last => x.index_select(&self.last_rows(kv)?, 0)?, // [T, E] -> [spans, E]
         };
-        let x = self.ln_f.forward(&x)?;
-        Ok(self.wte.logits(&x)?) // [rows, E] x [E, V] -> [rows, V]
+        self.head(&x)
+    }
+
+    /// Logits `[rows, V]` of hidden states `[rows, E]`: the final norm, and the product with the token embeddings. Of the states
+    /// between two layers it gives what the model would say if it ended there (the "logit lens": nostalgebraist, 2020).
+    ///
+    /// # Errors
+    /// candle's
+    pub fn head(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.wte.logits(&self.ln_f.forward(x)?)?) // [rows, E] x [E, V] -> [rows, V]
     }
 
     /// [`Gpt2::forward`] without its head: what the chunks of a prefill before the last are run for, their keys and
@@ -176,7 +184,23 @@ impl Gpt2 {
         &self,
         tokens: &[u32],
         kv: &mut dyn KvAccess,
+        probe: Option<&mut AttentionProbe>,
+        cancel: &AtomicBool,
+    ) -> Result<Tensor, ModelError> {
+        self.layers(tokens, kv, probe, self.blocks.len(), &mut |_, _| Ok(()), cancel)
+    }
+
+    /// The first `n_layers` layers of [`Gpt2::hidden`]; `seen` is told of each the hidden states that leave it, `[T, E]`.
+    ///
+    /// # Errors
+    /// Those of [`Gpt2::forward`] and of `seen`.
+    pub fn layers(
+        &self,
+        tokens: &[u32],
+        kv: &mut dyn KvAccess,
         mut probe: Option<&mut AttentionProbe>,
+        n_layers: usize,
+        seen: &mut dyn FnMut(usize, &Tensor) -> Result<(), ModelError>,
         cancel: &AtomicBool,
     ) -> Result<Tensor, ModelError> {
         let positions = self.positions(tokens, kv)?;
@@ -184,12 +208,13 @@ impl Gpt2 {
 
         let embedded = self.wte.embed(tokens, &self.device)?;
         let mut x = (embedded + self.wpe.index_select(&positions, 0)?)?; // [T, E]
-        for (layer, block) in self.blocks.iter().enumerate() {
+        for (layer, block) in self.blocks.iter().enumerate().take(n_layers) {
             if cancel.load(Ordering::Relaxed) {
                 return Err(ModelError::Cancelled);
             }
             let wanted = probe.as_deref_mut().and_then(|p| p.layers.iter_mut().find(|(l, _)| *l == layer));
             x = self.block(block, layer, &x, kv, wanted.map(|(_, probe)| probe))?;
+            seen(layer, &x)?;
         }
         Ok(x)
     }

@@ -17,6 +17,8 @@ pub fn workload(max_new_tokens: usize) -> Workload {
         stop_at_eos: false,
         memory_limit_bytes: None,
         rehearse: true,
+        forced: false,
+        compares: false,
     }
 }
 
