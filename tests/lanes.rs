@@ -15,7 +15,7 @@ use kvlab::{
         App, Options, Pane,
         draft::{FORMATS, LAYOUTS, RETENTIONS},
         form::PRESETS,
-        replay::Replay,
+        timeline::Timeline,
         state::Phase,
         theme::lane_color,
     },
@@ -226,7 +226,7 @@ fn a_replayed_trace_with_evictions_shows_what_the_live_run_showed() {
         let mut kvlab = std::process::Command::new(env!("CARGO_BIN_EXE_kvlab"));
         let output = kvlab.args(run).current_dir(folder.path()).output().expect("kvlab runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let replay = Replay::open(&folder.path().join("trace.jsonl"), 0).expect("a trace");
+        let replay = Timeline::open(&folder.path().join("trace.jsonl")).expect("a trace");
         let options = Options { pane: Pane::Blocks, trace: Some(replay), ..options() };
         let (mut replayed, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
         assert_eq!(picture(&replayed), picture(&live), "{lane}");

@@ -7,7 +7,7 @@ mod driver;
 use driver::{is_enabled, options, phase_is, press, tokens, until, window};
 use egui::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
-use kvlab::app::{Options, Pane, replay::Replay, state::Phase};
+use kvlab::app::{Options, Pane, timeline::Timeline, state::Phase};
 
 #[test]
 fn the_attention_pane_shows_every_token_that_ran() {
@@ -125,7 +125,7 @@ fn trace(name: &str, cut: Option<usize>) -> (tempfile::TempDir, std::path::PathB
 #[test]
 fn a_trace_is_shown_at_any_moment() {
     let (_folder, path) = trace("whole.jsonl", None);
-    let replay = Replay::open(&path, 0).expect("a trace");
+    let replay = Timeline::open(&path).expect("a trace");
     let mut window = window(&Options { trace: Some(replay), ..options() });
     window.step();
     window.get_by_label("replay: 20 of 20 tokens");
@@ -159,7 +159,7 @@ fn a_trace_is_shown_at_any_moment() {
 #[test]
 fn a_trace_that_was_cut_off_opens_to_its_last_whole_line() {
     let (_folder, path) = trace("cut.jsonl", Some(700));
-    let replay = Replay::open(&path, 0).expect("cut off, not damaged");
+    let replay = Timeline::open(&path).expect("cut off, not damaged");
     let mut window = window(&Options { trace: Some(replay), ..options() });
     window.step();
     assert!(window.query_all_by_label_contains("cut off: shown up to its last whole line").count() >= 1);

@@ -1,7 +1,7 @@
 //! Traces for the window, made and drawn by the program itself, without a display.
 #![cfg(feature = "app")]
 
-use kvlab::app::{Options, Pane, draw, replay::Replay};
+use kvlab::app::{Options, Pane, draw, timeline::Timeline};
 use std::{
     fs,
     path::Path,
@@ -137,7 +137,7 @@ fn damaged_numbers_are_refused_or_harmless() {
             let (before, after) = trace.split_at(trace.find(&key).expect(&key) + key.len());
             let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
             fs::write(folder.join("damaged.jsonl"), format!("{before}{value}{rest}")).expect("writable");
-            let Ok(mut replay) = Replay::open(&folder.join("damaged.jsonl"), 1) else {
+            let Ok(mut replay) = Timeline::open(&folder.join("damaged.jsonl")) else {
                 refused += 1;
                 continue;
             };
@@ -152,8 +152,8 @@ fn damaged_numbers_are_refused_or_harmless() {
     }
     assert!(refused > 10 && drawn > 10, "{refused} refused, {drawn} drawn");
     fs::write(folder.join("short.jsonl"), trace.replacen("\"rows\":[\"", "\"rows\":[\"00", 1)).expect("writable");
-    assert!(Replay::open(&folder.join("short.jsonl"), 1).is_err_and(|e| e.to_string().contains("wrong length")));
-    assert!(Replay::open(folder, 1).is_err_and(|e| e.to_string().contains("not a file")));
+    assert!(Timeline::open(&folder.join("short.jsonl")).is_err_and(|e| e.to_string().contains("wrong length")));
+    assert!(Timeline::open(folder).is_err_and(|e| e.to_string().contains("not a file")));
 }
 
 /// Tables with evictions: what no store can have is refused, and every other number is drawn.
@@ -168,7 +168,7 @@ fn damaged_tables_are_refused_or_harmless() {
     let open = |line: &str| {
         let lines: Vec<&str> = lines.iter().enumerate().map(|(i, old)| if i == last { line } else { *old }).collect();
         fs::write(folder.join("damaged.jsonl"), lines.join("\n")).expect("writable");
-        Replay::open(&folder.join("damaged.jsonl"), 1)
+        Timeline::open(&folder.join("damaged.jsonl"))
     };
     // 67 + 29 tokens: the first 4 and the newest 20 are live, and the second of three blocks was given back.
     let table = r#""len":96,"blocks":[0,4294967295,2],"evicted":[[4,76]],"sealed":96"#;

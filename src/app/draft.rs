@@ -92,6 +92,14 @@ impl Default for LaneDraft {
 }
 
 impl LaneDraft {
+    /// Shows a lane as it is.
+    pub fn take(&mut self, lane: Lane) {
+        self.has_cache = lane != Lane::None;
+        if let Lane::Cache(spec) = lane {
+            self.spec = spec;
+        }
+    }
+
     #[must_use]
     pub fn has_layout(&self, layout: Option<Layout>) -> bool {
         match layout {

@@ -10,14 +10,19 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError},
     },
+    time::{Duration, Instant},
 };
 
 use crate::{
-    experiment::{Experiment, ExperimentError, Workload, trace::ModelShape},
+    experiment::{
+        Experiment, ExperimentError, Workload,
+        trace::{Header, ModelShape, floor_of},
+    },
     measure::{
         device::{DeviceChoice, name_of},
+        floor::Floor,
         machine::Machine,
     },
     model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
@@ -58,8 +63,45 @@ struct Running {
     pace: Pace,
     /// The round after which [`Pace::OneRound`] ends.
     last_round: usize,
+    /// Layers of the next token that were shown one by one.
+    layers: usize,
+    /// The least time from one round to the next, and when the next may begin.
+    round_time: Option<Duration>,
+    next_round: Instant,
     cancel: Arc<AtomicBool>,
 }
+
+impl Running {
+    fn new(run: u64, experiment: Experiment, pace: Pace, rounds_per_sec: Option<f64>, cancel: Arc<AtomicBool>) -> Self {
+        let mut running = Self {
+            run,
+            experiment,
+            pace,
+            last_round: 1,
+            layers: 0,
+            round_time: None,
+            next_round: Instant::now(),
+            cancel,
+        };
+        running.limit(rounds_per_sec);
+        running
+    }
+
+    fn limit(&mut self, rounds_per_sec: Option<f64>) {
+        let secs = rounds_per_sec.filter(|speed| *speed > 0.0).map(|speed| (1.0 / speed).min(SLOWEST_ROUND_SECS));
+        self.round_time = secs.map(Duration::from_secs_f64);
+        self.next_round = Instant::now();
+    }
+
+    /// How long the next round has to wait.
+    fn rest(&self) -> Option<Duration> {
+        let limit = self.round_time.filter(|_| self.pace == Pace::Run && self.experiment.at_round_start());
+        limit.map(|_| self.next_round.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+    }
+}
+
+/// A slower run looks like one that hangs.
+const SLOWEST_ROUND_SECS: f64 = 60.0;
 
 /// What the thread holds: its ends of the channels, one model, one run.
 pub(super) struct Engine {
@@ -68,29 +110,20 @@ pub(super) struct Engine {
     wake: Box<dyn Fn() + Send>,
     /// The device that was asked for, the note of opening it, and the model on it.
     loaded: Option<(DeviceChoice, Option<String>, Arc<LoadedModel>)>,
+    /// What the machine can do at best for that model, once it was measured.
+    floor: Option<Floor>,
     active: Option<Active>,
 }
 
 impl Engine {
     pub fn new(inbox: Receiver<Command>, outbox: SyncSender<Event>, wake: Box<dyn Fn() + Send>) -> Self {
-        Self { inbox, outbox, wake, loaded: None, active: None }
+        Self { inbox, outbox, wake, loaded: None, floor: None, active: None }
     }
 
     /// Until the window is closed.
     pub fn serve(mut self) {
         loop {
-            let command = if self.active.as_ref().is_some_and(Active::computes) {
-                match self.inbox.try_recv() {
-                    Ok(command) => Some(command),
-                    Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => return,
-                }
-            } else {
-                match self.inbox.recv() {
-                    Ok(command) => Some(command),
-                    Err(_) => return,
-                }
-            };
+            let Ok(command) = self.next_command() else { return };
             let run = match &command {
                 Some(Command::Start { run, .. } | Command::Measure { run, .. }) => Some(*run),
                 _ => self.active.as_ref().map(Active::run),
@@ -107,6 +140,29 @@ impl Engine {
             if told.is_err() {
                 return;
             }
+        }
+    }
+
+    /// A command, at once while something is computed, within the time that a round has to wait, or whenever one comes.
+    fn next_command(&self) -> Result<Option<Command>, Closed> {
+        let rest = match &self.active {
+            Some(Active::Run(running)) => running.rest(),
+            _ => None,
+        };
+        if let Some(rest) = rest {
+            return match self.inbox.recv_timeout(rest) {
+                Ok(command) => Ok(Some(command)),
+                Err(RecvTimeoutError::Timeout) => Ok(None),
+                Err(RecvTimeoutError::Disconnected) => Err(Closed),
+            };
+        }
+        if !self.active.as_ref().is_some_and(Active::computes) {
+            return self.inbox.recv().map(Some).map_err(|_| Closed);
+        }
+        match self.inbox.try_recv() {
+            Ok(command) => Ok(Some(command)),
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(Closed),
         }
     }
 
@@ -130,10 +186,12 @@ impl Engine {
             Command::Start { run, settings, pace, cancel } => {
                 self.active = None;
                 let started = self.start(run, &settings, &cancel)?.map(|experiment| {
-                    let cancel = cancel.clone();
-                    Active::Run(Box::new(Running { run, experiment, pace, last_round: 1, cancel }))
+                    let speed = settings.rounds_per_sec;
+                    Active::Run(Box::new(Running::new(run, experiment, pace, speed, cancel.clone())))
                 });
-                self.begin(run, started, &cancel)
+                let rests = started.is_ok() && pace == Pace::Pause;
+                self.begin(run, started, &cancel)?;
+                if rests { self.tell(run, What::Paused) } else { Ok(()) }
             }
             Command::Measure { run, settings, cancel } => {
                 self.active = None;
@@ -143,6 +201,7 @@ impl Engine {
             Command::Pace(pace) => {
                 let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
                 active.pace = pace;
+                active.layers = 0;
                 active.last_round = active.experiment.rounds() + 1;
                 let (run, at_rest) = (active.run, active.experiment.at_round_start());
                 match pace {
@@ -164,20 +223,83 @@ impl Engine {
                 let (run, forked) = (active.run, active.experiment.fork(lane));
                 forked.or_else(|error| self.tell(run, What::Refused(error.to_string())))
             }
-            Command::Watch(lane) => {
-                let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
-                let (run, watched) = (active.run, active.experiment.watch(lane, &active.cancel));
-                match watched {
-                    // The run itself says that it was cancelled.
-                    Err(ExperimentError::Engine(error)) if error.is_cancelled() => Ok(()),
-                    watched => watched.or_else(|error| self.tell(run, What::Refused(error.to_string()))),
+            Command::Watch(lanes) => self.on_run(|_, active| active.experiment.watch(lanes, &active.cancel)),
+            Command::Layer => self.layer(),
+            Command::Speed(rounds_per_sec) => {
+                if let Some(Active::Run(active)) = &mut self.active {
+                    active.limit(rounds_per_sec);
                 }
+                Ok(())
             }
+            Command::Switch { lane, to } => self.on_run(|engine, active| {
+                let mut calibrating = |Calibrating { done, all, .. }| {
+                    let _ = engine(What::Calibrating { done, all });
+                };
+                let switched = active.experiment.switch(lane, to, &mut calibrating, &active.cancel);
+                active.layers = 0;
+                let _ = engine(if active.pace == Pace::Pause { What::Paused } else { What::Running });
+                switched
+            }),
+            Command::Inspect { lane, ask } => self.on_run(|tell, active| {
+                let inspection = active.experiment.inspect(lane, ask, &active.cancel)?;
+                let _ = tell(What::Inspected { lane, inspection: Box::new(inspection) });
+                Ok(())
+            }),
             Command::Forget => {
                 self.active = None;
                 Ok(())
             }
         }
+    }
+
+    /// Does something with the run under way, if there is one, that may be refused; the run goes on.
+    fn on_run(
+        &mut self,
+        act: impl FnOnce(&dyn Fn(What) -> Result<(), Closed>, &mut Running) -> Result<(), ExperimentError>,
+    ) -> Result<(), Closed> {
+        let Some(Active::Run(mut active)) = self.active.take() else { return Ok(()) };
+        let run = active.run;
+        let acted = act(&|what| self.tell(run, what), &mut active);
+        self.active = Some(Active::Run(active));
+        match acted {
+            Ok(()) => self.tell_queued(),
+            // The run itself says that it was cancelled.
+            Err(ExperimentError::Engine(error)) if error.is_cancelled() => Ok(()),
+            Err(error) => self.tell(run, What::Refused(error.to_string())),
+        }
+    }
+
+    /// What happened to a paused run is told at once; a run that goes on tells it itself.
+    fn tell_queued(&mut self) -> Result<(), Closed> {
+        let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
+        let (run, events) = (active.run, active.experiment.take_queued());
+        for event in events {
+            self.tell(run, What::Lane(event))?;
+        }
+        Ok(())
+    }
+
+    /// One more layer of the next token of every lane; the last one is the token itself.
+    fn layer(&mut self) -> Result<(), Closed> {
+        let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
+        if active.pace != Pace::Pause || !active.experiment.at_round_start() {
+            return Ok(());
+        }
+        let (run, n_layer) = (active.run, active.experiment.model().model.config().n_layer);
+        active.layers += 1;
+        if active.layers >= n_layer {
+            return self.obey(Command::Pace(Pace::OneRound));
+        }
+        let mut told = vec![];
+        for lane in 0..active.experiment.names().len() {
+            match active.experiment.layers(lane, active.layers, &active.cancel) {
+                Ok(layers) if layers.is_empty() => {}
+                Ok(layers) => told.push(What::Layers { lane, layers }),
+                Err(error) if error.is_cancelled() => return Ok(()),
+                Err(error) => told.push(What::Refused(error.to_string())),
+            }
+        }
+        told.into_iter().try_for_each(|what| self.tell(run, what))
     }
 
     /// Takes up what was built, or says why it was not.
@@ -211,7 +333,6 @@ impl Engine {
             Ok(ids) => ids,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let mut facts = facts(&model, device_note, &prompt_ids);
         let workload = Workload {
             prompt_ids,
             max_new_tokens: settings.tokens,
@@ -220,22 +341,30 @@ impl Engine {
             stop_at_eos: settings.stop_at_eos,
             memory_limit_bytes: settings.memory_limit_bytes,
             rehearse: true,
-            forced: false,
+            forced: settings.forced,
             compares: true,
         };
         let mut calibrating = |Calibrating { done, all, .. }| {
             let _ = self.tell(run, What::Calibrating { done, all });
         };
-        match Experiment::with_progress(model, &settings.lanes, workload, &mut calibrating, cancel) {
+        match Experiment::with_progress(model.clone(), &settings.lanes, workload, &mut calibrating, cancel) {
             Ok(mut experiment) => {
+                let header = Header::of(&experiment, Some(settings.prompt.clone()), self.floor(&model));
+                let mut facts = Facts { device_note, model_note: model.note.clone(), ..Facts::of_trace(&header) };
                 facts.model_note = facts.model_note.or_else(|| experiment.model().calibrations.note());
-                let watched = experiment.watch(settings.watched, cancel);
+                let watched = experiment.watch(settings.watched.iter().copied(), cancel);
                 self.tell(run, What::Ready(Box::new(facts)))?;
+                self.tell(run, What::Header(Box::new(header)))?;
                 watched.or_else(|error| self.tell(run, What::Refused(error.to_string())))?;
                 Ok(Ok(experiment))
             }
             Err(error) => Ok(Err(error.to_string())),
         }
+    }
+
+    fn floor(&mut self, model: &LoadedModel) -> Option<Floor> {
+        self.floor = self.floor.or_else(|| floor_of(model));
+        self.floor
     }
 
     fn load(
@@ -252,6 +381,7 @@ impl Engine {
         {
             return Ok((model.clone(), note.clone()));
         }
+        self.floor = None;
         self.loaded = None; // Two models at a time might not fit.
         let (device, note) = device_choice.open().map_err(|e| e.to_string())?;
         let mut progress = |progress| {
@@ -286,6 +416,10 @@ impl Engine {
         match active.experiment.step(&active.cancel) {
             Ok(Some(event)) => {
                 let round_is_over = active.experiment.at_round_start();
+                if round_is_over && let Some(round_time) = active.round_time {
+                    // A round that took longer is followed by the next at once; what was lost is not made up for.
+                    active.next_round = (active.next_round + round_time).max(Instant::now());
+                }
                 let is_done = active.experiment.is_done();
                 if round_is_over && active.pace == Pace::OneRound && active.experiment.rounds() >= active.last_round {
                     active.pace = Pace::Pause;
@@ -330,5 +464,6 @@ fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids: &[u32]) -
         model_note: model.note.clone(),
         cpu: machine.cpu,
         threads: machine.threads,
+        floor: None,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     report::units::parse_size,
 };
 
-use super::{draft::LaneDraft, worker::RunSettings};
+use super::{board, draft::LaneDraft, worker::RunSettings};
 
 /// The fields of the controls.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +17,9 @@ pub struct Form {
     pub model: String,
     pub prompt: String,
     pub lanes: String,
-    /// The lane that the menus would add to them.
+    /// The lane that the menus show; `None`: a new one.
+    pub chosen: Option<usize>,
+    /// What the menus say.
     pub draft: LaneDraft,
     pub tokens: usize,
     pub temperature: f64,
@@ -26,6 +28,10 @@ pub struct Form {
     pub seed: u64,
     pub prefill_chunk: Optional<usize>,
     pub stop_at_eos: bool,
+    /// Every lane is fed the first lane's tokens.
+    pub forced: bool,
+    /// Tokens of every lane in a second, at most.
+    pub speed: Optional<f64>,
     /// Empty: no limit.
     pub cache_memory: String,
     pub device: DeviceChoice,
@@ -47,7 +53,9 @@ impl<T: Copy> Optional<T> {
         Self { is_on: false, value }
     }
 
-    fn get(&self) -> Option<T> {
+    /// The number, if it is switched on.
+    #[must_use]
+    pub fn get(&self) -> Option<T> {
         self.is_on.then_some(self.value)
     }
 }
@@ -70,33 +78,95 @@ impl fmt::Display for FormErrors {
     }
 }
 
-/// Sets of lanes that make a point: `(name, lanes, the point)`.
-pub const PRESETS: [(&str, &str, &str); 6] = [
-    (
+/// Lanes that make a point, and what else a run needs for it.
+pub struct Preset {
+    pub name: &'static str,
+    pub lanes: &'static str,
+    pub point: &'static str,
+    /// `None`: whatever is filled in.
+    pub model: Option<&'static str>,
+    pub tokens: Option<usize>,
+    /// Every lane reads the first one's tokens.
+    pub forced: bool,
+}
+
+impl Preset {
+    const fn new(name: &'static str, lanes: &'static str, point: &'static str) -> Self {
+        Self { name, lanes, point, model: None, tokens: None, forced: false }
+    }
+}
+
+/// What a person can begin with.
+pub const PRESETS: [Preset; 9] = [
+    Preset::new(
         "Overview",
         "none,contiguous,paged:16,paged:16+int8",
         "No cache against three caches: what a cache saves, and what it costs",
     ),
-    ("Layouts", "none,concat,contiguous,paged:16", "Where the rows live: who reserves ahead, who copies"),
-    (
+    Preset::new("With and without", "none,contiguous", "The same tokens with and without a cache: why there is one"),
+    Preset::new("Layouts", "none,concat,contiguous,paged:16", "Where the rows live: who reserves ahead, who copies"),
+    Preset::new(
         "Block sizes",
         "paged:1,paged:16,paged:64,paged:256",
         "Small blocks waste nothing, large ones need a shorter table",
     ),
-    ("Formats", "contiguous,contiguous+int8,paged:16,paged:16+int8", "Exact rows against 8-bit codes with a scale"),
-    (
-        "Quantized",
-        "contiguous,paged:16+int8,paged:16+q4_0,paged:32+kivi:2",
-        "Ever fewer bits a number: what they save, and where the text parts",
+    Preset::new(
+        "Contiguous, paged, quantized",
+        "contiguous,paged:16,contiguous+int8,paged:16+int8",
+        "Exact rows against 8-bit codes with a scale, in one buffer and in blocks",
     ),
-    (
+    Preset {
+        forced: true,
+        ..Preset::new(
+            "What quantizing costs",
+            "contiguous,paged:16+int8,paged:16+q4_0,paged:32+kivi:2",
+            "Ever fewer bits a number: what they save, and how far each prediction moves. All lanes read the same tokens",
+        )
+    },
+    Preset::new(
         "Forgetting",
         "contiguous,paged:16+window:4/60,paged:16+h2o:32/32",
-        "64 tokens stay: the first and the newest, or those that got the most attention",
+        "64 tokens stay: the first and the newest (a window with sinks), or those that got the most attention (heavy hitters)",
     ),
+    Preset {
+        tokens: Some(800),
+        ..Preset::new(
+            "Long story",
+            "none,contiguous,paged:16,paged:16+int8",
+            "Nearly the whole context of the story model: how the lanes part as it grows",
+        )
+    },
+    Preset {
+        model: Some("shape:gpt2,ctx=4096"),
+        tokens: Some(2_000),
+        ..Preset::new(
+            "Long context",
+            "contiguous,paged:16,contiguous+int8,concat",
+            "GPT-2 small's shape with random weights and a context of 4,096: what a long text costs. Its words mean nothing",
+        )
+    },
 ];
 
 impl Form {
+    /// Fills in a preset.
+    pub fn choose(&mut self, preset: &Preset) {
+        preset.lanes.clone_into(&mut self.lanes);
+        self.forced = preset.forced;
+        self.chosen = None;
+        if let Some(model) = preset.model {
+            model.clone_into(&mut self.model);
+        }
+        self.tokens = preset.tokens.unwrap_or(self.tokens);
+    }
+
+    /// The lane that the menus show, if a person chose one and it is valid.
+    #[must_use]
+    pub fn chosen_lane(&self) -> Option<(usize, Lane)> {
+        let index = self.chosen?;
+        let lane = board::parse(board::rows(&self.lanes).get(index)?).ok()?;
+        Some((index, lane))
+    }
+
     /// # Errors
     /// Every field that makes no sense.
     pub fn check(&self) -> Result<RunSettings, FormErrors> {
@@ -130,7 +200,9 @@ impl Form {
                     prefill_chunk: self.prefill_chunk.get(),
                     stop_at_eos: self.stop_at_eos,
                     memory_limit_bytes,
-                    watched: None,
+                    forced: self.forced,
+                    watched: vec![],
+                    rounds_per_sec: self.speed.get(),
                 })
             }
             _ => Err(errors),
@@ -169,8 +241,10 @@ mod tests {
 
     #[test]
     fn presets_can_run() {
-        for (name, lanes, _) in PRESETS {
-            assert!(check_lanes(lanes).is_ok(), "{name}");
+        for preset in &PRESETS {
+            let mut form = Options::default().form();
+            form.choose(preset);
+            assert!(form.check().is_ok(), "{}", preset.name);
         }
     }
 

@@ -4,6 +4,7 @@
 //! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
+pub mod board;
 mod decimate;
 pub mod draft;
 mod engine_thread;
@@ -14,10 +15,12 @@ pub mod panels;
 mod picture;
 pub mod quality;
 pub mod raster;
-pub mod replay;
+pub mod recording;
 mod screenshot;
+pub mod spots;
 pub mod state;
 pub mod theme;
+pub mod timeline;
 mod units;
 pub mod window;
 pub mod worker;
@@ -34,7 +37,7 @@ use form::{Form, Optional};
 use frame_times::FrameTimes;
 pub use pane::Pane;
 use quality::QualityForm;
-use replay::Replay;
+use timeline::Timeline;
 pub use window::App;
 
 /// How the window opens.
@@ -50,7 +53,9 @@ pub struct Options {
     /// What a measurement of quality reads.
     pub quality: QualityForm,
     /// A trace to show instead of a run.
-    pub trace: Option<Replay>,
+    pub trace: Option<Timeline>,
+    /// Every lane is fed the first lane's tokens.
+    pub forced: bool,
     /// Download nothing; models of the hub come from the cache.
     pub offline: bool,
     /// Starts a run at once, or a measurement of quality where that pane is shown first.
@@ -72,6 +77,7 @@ impl Default for Options {
             pane: Pane::default(),
             quality: QualityForm::default(),
             trace: None,
+            forced: false,
             offline: false,
             autorun: false,
             screenshot: None,
@@ -86,6 +92,7 @@ impl Options {
             model: self.model.clone(),
             prompt: self.prompt.clone(),
             lanes: self.lanes.clone(),
+            chosen: None,
             draft: LaneDraft::default(),
             tokens: self.tokens,
             temperature: 0.0,
@@ -94,6 +101,8 @@ impl Options {
             seed: crate::engine::Sampling::DEFAULT_SEED,
             prefill_chunk: Optional::off(64),
             stop_at_eos: false,
+            forced: self.forced,
+            speed: Optional::off(10.0),
             cache_memory: String::new(),
             device: self.device,
             offline: self.offline,

@@ -10,12 +10,14 @@ pub enum Pane {
     Attention,
     /// Where the tokens of one lane lie.
     Blocks,
+    /// How the next token is made, layer by layer.
+    Layers,
     /// What each lane gets wrong, for how many bytes.
     Quality,
 }
 
 impl Pane {
-    pub const ALL: [Self; 4] = [Self::Cost, Self::Attention, Self::Blocks, Self::Quality];
+    pub const ALL: [Self; 5] = [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Quality];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl Pane {
             Self::Cost => "Cost",
             Self::Attention => "Attention",
             Self::Blocks => "Blocks",
+            Self::Layers => "Layers",
             Self::Quality => "Quality",
         }
     }
@@ -32,6 +35,7 @@ impl Pane {
             Self::Cost => "What each token costs in every lane: time, memory, and the text that comes of it",
             Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
             Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
+            Self::Layers => "How the next token is made, one layer after another",
             Self::Quality => "What each lane gets wrong, and for how many bytes: measured on held-out stories",
         }
     }
@@ -42,9 +46,9 @@ impl std::str::FromStr for Pane {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = |pane: &Self| pane.name().eq_ignore_ascii_case(text);
-        Self::ALL
-            .into_iter()
-            .find(named)
-            .ok_or_else(|| format!("unknown pane `{text}`; panes are cost, attention, blocks and quality"))
+        Self::ALL.into_iter().find(named).ok_or_else(|| {
+            let names: Vec<String> = Self::ALL.into_iter().map(|pane| pane.name().to_lowercase()).collect();
+            format!("unknown pane `{text}`; panes are {}", names.join(", "))
+        })
     }
 }

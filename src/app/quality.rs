@@ -123,7 +123,13 @@ impl QualityState {
             What::Finished => self.phase = Phase::Finished,
             What::Cancelled => self.phase = Phase::Cancelled,
             What::Failed(message) => self.fail(message),
-            What::Downloading { .. } | What::Lane(_) | What::Paused | What::Refused(_) => {}
+            What::Downloading { .. }
+            | What::Header(_)
+            | What::Lane(_)
+            | What::Layers { .. }
+            | What::Inspected { .. }
+            | What::Paused
+            | What::Refused(_) => {}
         }
     }
 

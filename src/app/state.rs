@@ -1,16 +1,21 @@
 //! What the window knows about a run: fed by events, drawn by panels, and free of egui.
 
 mod insight;
+mod text;
 
 pub use insight::{AttentionState, ForkState};
+pub use text::Piece;
 
 use crate::{
     cache::{Lane, PoolPicture},
-    engine::StepRecord,
+    engine::{LayerStep, StepRecord},
     experiment::{LaneEnd, LaneEvent, lane_names},
 };
 
-use super::worker::{Event, Facts, What};
+use super::{
+    recording::lane_of,
+    worker::{Event, Facts, What},
+};
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,8 +85,31 @@ pub struct RunState {
     pub tokens: usize,
     pub prompt: String,
     pub error: Option<String>,
-    /// Whom the tokens of one lane look at, once a person wants to see it.
-    pub attention: Option<AttentionState>,
+    /// Every lane is fed the first lane's tokens; texts are what each would have said.
+    pub is_forced: bool,
+    /// Whom the tokens of lanes look at, once a person wants to see it.
+    pub attention: Vec<AttentionState>,
+    /// The first layers of each lane's next token, as far as a person stepped through them.
+    pub layers: Vec<Vec<(LayerStep, String)>>,
+}
+
+/// How the prediction of a token compares with the first lane's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Compared {
+    pub step: usize,
+    pub kl_nats: f64,
+    pub agrees: bool,
+}
+
+/// A lane went on in another cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Switch {
+    /// Its first token there.
+    pub step: usize,
+    /// What it was called before.
+    pub from: String,
+    pub tokens_in: usize,
+    pub secs: f64,
 }
 
 /// One lane: its records, its text, and how it compares with the first lane.
@@ -104,6 +132,11 @@ pub struct LaneState {
     /// The pool and the tables of the lane and its forks; `None` without a cache.
     pub blocks: Option<PoolPicture>,
     pub forks: Vec<ForkState>,
+    /// Its predictions beside the first lane's, for as long as both read the same tokens.
+    pub compared: Vec<Compared>,
+    /// Tokens that are not the first lane's, where every token is compared (forced runs).
+    pub differing: Vec<usize>,
+    pub switches: Vec<Switch>,
 }
 
 impl RunState {
@@ -137,9 +170,15 @@ impl RunState {
             What::Calibrating { done, all } => self.phase = Phase::Calibrating { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
             What::Lane(event) => self.apply_to_lane(event),
+            What::Layers { lane, layers } => {
+                self.layers.resize(self.lanes.len(), vec![]);
+                if let Some(shown) = self.layers.get_mut(lane) {
+                    *shown = layers;
+                }
+            }
             What::Refused(message) => self.error = Some(message),
-            // Of a measurement, which is no run.
-            What::Quality(_) => {}
+            // Of a measurement, which is no run, and for the window itself.
+            What::Quality(_) | What::Header(_) | What::Inspected { .. } => {}
             What::Running => self.phase = Phase::Running,
             What::Paused => self.phase = Phase::Paused,
             What::Finished => self.phase = Phase::Finished,
@@ -166,6 +205,20 @@ impl RunState {
                 }
             }
             LaneEvent::Attention { lane, attention } => self.look(lane, attention),
+            LaneEvent::Compared { lane, step, kl_nats, agrees } => {
+                if let Some(lane) = self.lanes.get_mut(lane) {
+                    lane.compared.push(Compared { step, kl_nats, agrees });
+                }
+            }
+            LaneEvent::Switched { lane, step, name, tokens_in, secs } => {
+                self.layers.clear();
+                if let Some(lane) = self.lanes.get_mut(lane) {
+                    lane.is_lossless &= lane_of(&name).is_some_and(|lane| lane.is_lossless());
+                    let from = std::mem::replace(&mut lane.name, name);
+                    lane.switches.push(Switch { step, from, tokens_in, secs });
+                    (lane.blocks, lane.forks) = (None, vec![]);
+                }
+            }
             event => self.apply_to_blocks(event),
         }
     }
@@ -185,13 +238,14 @@ impl RunState {
         if let Some(sequence) = lane.blocks.as_mut().and_then(|blocks| blocks.sequences.first_mut()) {
             sequence.len = prompt_tokens + record.step;
         }
+        self.layers.clear();
         lane.records.push(record);
         lane.text.push_str(text);
         lane.text_ends.push(lane.text.len());
         let Some((first, others)) = self.lanes.split_first_mut() else { return };
         first.agreed = first.records.len();
         for lane in others {
-            lane.compare(&first.records);
+            lane.compare(&first.records, self.is_forced);
         }
     }
 
@@ -256,15 +310,26 @@ impl LaneState {
             first_divergence: None,
             blocks: None,
             forks: vec![],
+            compared: vec![],
+            differing: vec![],
+            switches: vec![],
         }
     }
 
-    fn compare(&mut self, reference: &[StepRecord]) {
-        while self.first_divergence.is_none() && self.agreed < self.records.len().min(reference.len()) {
-            if self.records[self.agreed].token_id == reference[self.agreed].token_id {
+    /// Compares what is not compared yet. A lane that goes on with a token of its own writes another text from there on; one that is fed
+    /// the first lane's tokens can differ in any.
+    fn compare(&mut self, reference: &[StepRecord], is_forced: bool) {
+        let both = self.records.len().min(reference.len());
+        loop {
+            let at = self.agreed + self.differing.len();
+            if at >= both || (self.first_divergence.is_some() && !is_forced) {
+                return;
+            }
+            if self.records[at].token_id == reference[at].token_id {
                 self.agreed += 1;
             } else {
-                self.first_divergence = Some(self.agreed);
+                self.first_divergence = self.first_divergence.or(Some(at));
+                self.differing.push(at);
             }
         }
     }
@@ -279,19 +344,6 @@ impl LaneState {
     #[must_use]
     pub fn decode(&self) -> &[StepRecord] {
         self.records.get(1..).unwrap_or_default()
-    }
-
-    /// The text before the first diverging token, that token, and the text after it.
-    #[must_use]
-    pub fn text_parts(&self) -> (&str, &str, &str) {
-        let Some(at) = self.first_divergence else { return (&self.text, "", "") };
-        let start = at.checked_sub(1).and_then(|before| self.text_ends.get(before)).copied().unwrap_or(0);
-        // A token that ends inside a character shows with the token that completes it.
-        let ends = self.text_ends.get(at..).unwrap_or_default();
-        let end = ends.iter().copied().find(|end| *end > start).unwrap_or(self.text.len());
-        let (before, rest) = self.text.split_at_checked(start).unwrap_or((&self.text, ""));
-        let (token, after) = rest.split_at_checked(end - start).unwrap_or((rest, ""));
-        (before, token, after)
     }
 }
 

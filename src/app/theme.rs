@@ -57,6 +57,13 @@ pub fn lane_color(lane: usize, visuals: &Visuals) -> Color32 {
     Tone::new(dark, light).on(visuals)
 }
 
+/// The letter of a lane, for whoever cannot tell its colour: A for the first.
+#[must_use]
+pub fn lane_letter(lane: usize) -> String {
+    let letter = u8::try_from(lane % 26).map_or('?', |lane| char::from(b'A' + lane));
+    if lane < 26 { letter.to_string() } else { format!("{letter}{}", lane / 26) }
+}
+
 /// The colour of a lane's fork: another lane's, for a pane that shows one lane only.
 #[must_use]
 pub fn fork_color(lane: usize, fork: usize, visuals: &Visuals) -> Color32 {

@@ -1,7 +1,8 @@
 //! The app: events in, panels out, buttons to the engine.
 
+mod panes;
 mod quality;
-mod traces;
+mod timeline;
 
 use std::{
     io,
@@ -14,6 +15,7 @@ use egui::{Context, Key, Modifiers, Panel, Ui};
 use crate::{
     cache::{Lane, Layout},
     engine::MAX_FORKS,
+    experiment::trace,
 };
 
 use super::{
@@ -21,13 +23,14 @@ use super::{
     form::Form,
     frame_times::FrameTimes,
     pane::Pane,
-    panels::{self, attention, blocks, controls::Action, latency, memory, summary, text},
+    panels::{self, attention, blocks, controls::Action, latency, memory},
     quality::{QualityForm, QualityState},
-    replay::Replay,
+    recording::Recording,
     screenshot::{Outcome, Screenshot},
     state::{Phase, RunState},
     theme,
-    worker::{Pace, Worker},
+    timeline::Timeline,
+    worker::{Event, Pace, RunSettings, What, Worker},
 };
 
 /// A frame spends at most this long on events; what is left waits for the next frame.
@@ -48,11 +51,14 @@ pub struct App {
     pane: Pane,
     attention: attention::View,
     blocks: blocks::View,
-    /// The lane that the engine was last asked to watch.
-    watched: Option<usize>,
-    replay: Option<Replay>,
+    /// The lanes that the engine was last asked to watch.
+    watched: Vec<usize>,
+    /// What ran last, to be run again.
+    last_settings: Option<RunSettings>,
+    /// All that happened in the run, and the moment of it that is shown.
+    timeline: Option<Timeline>,
     /// A trace that is being read.
-    opening: Option<Receiver<Result<Replay, String>>>,
+    opening: Option<Receiver<Result<Timeline, String>>>,
     last_frame: Instant,
     next_run: u64,
     screenshot: Option<Screenshot>,
@@ -80,16 +86,17 @@ impl App {
             pane: options.pane,
             attention: attention::View::default(),
             blocks: blocks::View::default(),
-            watched: None,
-            replay: None,
+            watched: vec![],
+            last_settings: None,
+            timeline: None,
             opening: None,
             last_frame: Instant::now(),
             next_run: 1,
             screenshot: options.screenshot.clone().map(Screenshot::new),
             frame_times: options.frame_times.clone(),
         };
-        if let Some(replay) = &options.trace {
-            app.show_replay(replay.clone());
+        if let Some(trace) = &options.trace {
+            app.show_trace(trace.clone());
         } else if options.autorun && options.pane == Pane::Quality {
             app.measure();
         } else if options.autorun {
@@ -98,10 +105,22 @@ impl App {
         Ok(app)
     }
 
-    /// The run as the window shows it.
+    /// The run at the moment that the window shows.
     #[must_use]
     pub fn run_state(&self) -> &RunState {
+        self.timeline.as_ref().and_then(Timeline::past).unwrap_or(&self.run)
+    }
+
+    /// The run at its newest moment.
+    #[must_use]
+    pub fn newest_state(&self) -> &RunState {
         &self.run
+    }
+
+    /// All that happened in the run.
+    #[must_use]
+    pub fn timeline(&self) -> Option<&Timeline> {
+        self.timeline.as_ref()
     }
 
     /// What is filled in for the next run.
@@ -115,25 +134,29 @@ impl App {
         }
     }
 
+    /// Starts what the form describes.
     fn start(&mut self, pace: Pace) {
-        let mut settings = match self.form.check() {
-            Ok(settings) => settings,
-            Err(errors) => {
-                self.run.fail(errors.to_string());
-                return;
-            }
-        };
+        match self.form.check() {
+            Ok(settings) => self.start_with(settings, pace),
+            Err(errors) => self.run.fail(errors.to_string()),
+        }
+    }
+
+    fn start_with(&mut self, mut settings: RunSettings, pace: Pace) {
         let id = self.next_run;
         self.next_run += 1;
         self.choose_lanes(&settings.lanes);
-        settings.watched = (self.pane == Pane::Attention).then_some(self.attention.lane);
-        self.watched = settings.watched;
+        settings.watched = self.wanted_attention();
+        self.watched.clone_from(&settings.watched);
         let mut run = RunState::new(id, &settings.lanes, settings.tokens, settings.prompt.clone());
+        run.is_forced = settings.forced;
         for lane in &mut run.lanes {
             lane.is_hidden = self.run.lanes.iter().any(|old| old.is_hidden && old.name == lane.name);
         }
         self.run = run;
+        self.timeline = None;
         self.quality.give_way();
+        self.last_settings = Some(settings.clone());
         self.tell(|worker| worker.start(id, settings, pace));
     }
 
@@ -147,12 +170,26 @@ impl App {
             Action::Resume => self.tell(|worker| worker.pace(Pace::Run)),
             Action::Step if self.run.phase == Phase::Paused => self.tell(|worker| worker.pace(Pace::OneRound)),
             Action::Step => self.start(Pace::OneRound),
+            Action::StepLayer => {
+                if self.run.phase != Phase::Paused {
+                    self.start(Pace::Pause);
+                }
+                self.pane = Pane::Layers;
+                self.tell(|worker| worker.layer());
+            }
             Action::Cancel => self.tell(|worker| worker.cancel()),
+            Action::Rerun => {
+                if let Some(settings) = self.last_settings.clone() {
+                    self.start_with(settings, Pace::Run);
+                }
+            }
             Action::Reset => {
                 self.run = RunState::default();
+                self.timeline = None;
                 self.quality = QualityState::default();
                 self.tell(|worker| worker.forget());
             }
+            Action::Switch(lane, to) => self.tell(|worker| worker.switch(lane, to)),
             Action::Dismiss => (self.run.error, self.quality.error) = (None, None),
         }
     }
@@ -168,7 +205,7 @@ impl App {
         loop {
             match self.worker.poll() {
                 Ok(Some(event)) if event.run == self.quality.id => self.quality.apply(event),
-                Ok(Some(event)) => self.run.apply(event),
+                Ok(Some(event)) => self.take(event),
                 Ok(None) => return,
                 Err(message) => {
                     if self.quality.phase.is_active() {
@@ -184,6 +221,21 @@ impl App {
                 return;
             }
         }
+    }
+
+    /// What happened in the run: written down, and shown.
+    fn take(&mut self, event: Event) {
+        if event.run != self.run.id {
+            return;
+        }
+        match (&event.what, &mut self.timeline) {
+            (What::Header(header), _) => self.timeline = Some(Timeline::live(Recording::new((**header).clone()))),
+            (What::Lane(happened), Some(timeline)) => timeline.push(happened.clone()),
+            (What::Finished, Some(timeline)) => timeline.end(trace::Outcome::Finished),
+            (What::Cancelled, Some(timeline)) => timeline.end(trace::Outcome::Cancelled),
+            _ => {}
+        }
+        self.run.apply(event);
     }
 
     /// The lanes that the panes of one lane begin with: one that has something to show there.
@@ -202,10 +254,31 @@ impl App {
 
     /// Only a pane that is looked at costs the engine anything.
     fn watch(&mut self) {
-        let wanted = (self.pane == Pane::Attention && self.replay.is_none()).then_some(self.attention.lane);
+        let wanted = self.wanted_attention();
         if self.run.phase.is_active() && wanted != self.watched {
-            self.watched = wanted;
+            self.watched.clone_from(&wanted);
             self.tell(|worker| worker.watch(wanted));
+        }
+    }
+
+    fn wanted_attention(&self) -> Vec<usize> {
+        if self.pane == Pane::Attention && !self.is_trace() { self.attention.lanes() } else { vec![] }
+    }
+
+    /// True while a trace is shown: nothing computes.
+    fn is_trace(&self) -> bool {
+        self.timeline.as_ref().is_some_and(Timeline::is_trace)
+    }
+
+    /// A change of the speed limit counts at once.
+    fn limit_speed(&mut self) {
+        let wanted = self.form.speed.get();
+        if self.run.phase.is_active()
+            && let Some(settings) = &mut self.last_settings
+            && settings.rounds_per_sec != wanted
+        {
+            settings.rounds_per_sec = wanted;
+            self.tell(|worker| worker.speed(wanted));
         }
     }
 
@@ -217,7 +290,7 @@ impl App {
     /// Why the lane that is shown cannot be forked now.
     fn fork_refusal(&self) -> Option<&'static str> {
         let lane = self.run.lanes.get(self.blocks.lane);
-        if self.replay.is_some() {
+        if self.is_trace() {
             Some("A trace has happened; only a live run can be forked")
         } else if !self.run.phase.is_active() || lane.is_none_or(|lane| lane.records.is_empty() || lane.end.is_some()) {
             Some("Only a run under way can be forked; pause it to choose the moment")
@@ -238,7 +311,8 @@ impl App {
             return None;
         }
         let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
-        let buttons = panels::controls::Buttons::of(self.phase(), self.form.check().is_ok());
+        let has_run = self.last_settings.is_some();
+        let buttons = panels::controls::Buttons::of(self.phase(), self.form.check().is_ok(), has_run);
         if pressed(Key::Space) {
             buttons.for_space()
         } else if pressed(Key::ArrowRight) {
@@ -253,91 +327,46 @@ impl App {
         self.take_dropped(ctx);
         self.drain(ctx);
         self.watch();
+        self.limit_speed();
         let elapsed = self.last_frame.elapsed();
         self.last_frame = Instant::now();
-        if let Some(replay) = &mut self.replay
-            && replay.is_playing
+        if let Some(timeline) = &mut self.timeline
+            && timeline.is_playing
         {
-            replay.play(elapsed, &mut self.run);
+            timeline.play(elapsed, &self.run);
             ctx.request_repaint_after(FRAME_INTERVAL);
         }
     }
 
     /// Draws the window.
     pub fn show(&mut self, ui: &mut Ui) {
-        Panel::top("status").show(ui, |ui| panels::status::show(ui, &self.run, &self.quality));
+        Panel::top("status").show(ui, |ui| panels::status::show(ui, self.run_state(), &self.quality));
         let mut action = None;
         if let Some(error) = self.run.error.as_ref().or(self.quality.error.as_ref()) {
             Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error));
         }
-        if let Some(replay) = &self.replay {
-            let mut chosen = Self::replay_keys(ui.ctx());
-            Panel::top("replay").show(ui, |ui| chosen = panels::replay::show(ui, replay, &self.run).or(chosen));
-            if let Some(chosen) = chosen {
-                self.act_on_replay(chosen);
-            }
-        } else {
+        self.timeline_bar(ui);
+        if !self.is_trace() {
             action = action.or(self.keys(ui.ctx()));
             let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
             Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
                 let phase = self.phase().clone();
-                action = panels::controls::show(ui, &mut self.form, &phase).or(action);
+                let lanes: Vec<String> = self.run.lanes.iter().map(|lane| lane.name.clone()).collect();
+                let has_run = self.last_settings.is_some();
+                let context = panels::controls::Context { phase: &phase, has_run, lanes: &lanes };
+                action = panels::controls::show(ui, &mut self.form, context).or(action);
             });
         }
-        egui::CentralPanel::default().show(ui, |ui| {
-            self.middle(ui);
-        });
+        egui::CentralPanel::default().show(ui, |ui| self.middle(ui));
         if let Some(action) = action {
             self.act(action);
         }
     }
 
-    fn middle(&mut self, ui: &mut Ui) {
-        ui.horizontal(|ui| {
-            for pane in Pane::ALL {
-                ui.selectable_value(&mut self.pane, pane, pane.name()).on_hover_text(pane.help());
-            }
-        });
-        match self.pane {
-            Pane::Quality => self.quality(ui),
-            _ if self.run.lanes.is_empty() => panels::status::welcome(ui),
-            Pane::Cost => self.cost(ui),
-            Pane::Attention => attention::show(ui, &self.run, &mut self.attention),
-            Pane::Blocks => {
-                let refusal = self.fork_refusal();
-                if blocks::show(ui, &self.run, &mut self.blocks, refusal) {
-                    self.fork();
-                }
-            }
-        }
-    }
-
-    fn quality(&mut self, ui: &mut Ui) {
-        let refusal = self.check_quality().err();
-        let (form, view) = (&mut self.quality_form, &mut self.quality_view);
-        if panels::quality::show(ui, &self.quality, form, view, refusal.as_deref()) {
-            self.measure();
-        }
-    }
-
-    fn cost(&mut self, ui: &mut Ui) {
-        Panel::top("summary").show(ui, |ui| summary::show(ui, &mut self.run));
-        let height = (ui.available_height() * 0.36).clamp(120.0, 260.0);
-        Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
-            text::show(ui, &self.run);
-        });
-        egui::CentralPanel::default().show(ui, |ui| {
-            ui.columns(2, |columns| {
-                latency::show(&mut columns[0], &self.run, &mut self.latency);
-                memory::show(&mut columns[1], &self.run, &mut self.memory);
-            });
-        });
-    }
-
     /// True when the window shows all that its options asked for.
     #[must_use]
     pub fn has_settled(&self) -> bool {
-        self.run.phase.is_over() || self.quality.phase.is_over() || self.replay.is_some()
+        self.run.phase.is_over() || self.quality.phase.is_over() || self.is_trace()
     }
 }
 

@@ -17,12 +17,12 @@ use std::{
 
 use crate::{
     cache::Lane,
-    engine::Sampling,
+    engine::{Ask, Inspection, LayerStep, Sampling},
     experiment::{
         LaneEvent,
         trace::{Header, ModelShape},
     },
-    measure::device::DeviceChoice,
+    measure::{device::DeviceChoice, floor::Floor},
     model::ModelSource,
 };
 
@@ -51,8 +51,12 @@ pub struct RunSettings {
     pub stop_at_eos: bool,
     /// Bytes of keys, values and scales per lane.
     pub memory_limit_bytes: Option<u64>,
-    /// The lane whose attention is told from the start.
-    pub watched: Option<usize>,
+    /// Every lane is fed the first lane's tokens.
+    pub forced: bool,
+    /// The lanes whose attention is told from the start.
+    pub watched: Vec<usize>,
+    /// At most so many tokens of every lane in a second; `None`: as fast as they come.
+    pub rounds_per_sec: Option<f64>,
 }
 
 /// How far a run goes by itself.
@@ -84,8 +88,22 @@ pub(super) enum Command {
     Forget,
     /// Fork a lane where it stands.
     Fork(usize),
-    /// Tell the attention of a lane, or of none.
-    Watch(Option<usize>),
+    /// Tell the attention of these lanes.
+    Watch(Vec<usize>),
+    /// One more layer of the next token of every lane; with the last layer the token is made.
+    Layer,
+    /// At most so many tokens of every lane in a second.
+    Speed(Option<f64>),
+    /// Go on in another cache.
+    Switch {
+        lane: usize,
+        to: Lane,
+    },
+    /// Look at the numbers of one token.
+    Inspect {
+        lane: usize,
+        ask: Ask,
+    },
 }
 
 /// What the engine says about a run.
@@ -116,7 +134,19 @@ pub enum What {
     },
     /// The model is loaded and every lane's cache is built.
     Ready(Box<Facts>),
+    /// What a trace of the run begins with, and what the machine can do at best.
+    Header(Box<Header>),
     Lane(LaneEvent),
+    /// The first layers of a lane's next token, and the text of what each would say.
+    Layers {
+        lane: usize,
+        layers: Vec<(LayerStep, String)>,
+    },
+    /// The numbers that were asked for.
+    Inspected {
+        lane: usize,
+        inspection: Box<Inspection>,
+    },
     /// The numbers of a measurement of quality so far: a few times a second, and before its end.
     Quality(Box<QualityReport>),
     Running,
@@ -130,7 +160,7 @@ pub enum What {
 }
 
 /// What runs where.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub model: String,
     pub hash: String,
@@ -146,6 +176,8 @@ pub struct Facts {
     pub model_note: Option<String>,
     pub cpu: String,
     pub threads: usize,
+    /// What the machine can do at best, if that was measured.
+    pub floor: Option<Floor>,
 }
 
 /// Records name candle's location, `Cpu`; people write CPU.
@@ -174,6 +206,7 @@ impl Facts {
             model_note: None,
             cpu: header.machine.cpu.clone(),
             threads: header.machine.threads,
+            floor: header.floor,
         }
     }
 }
@@ -254,12 +287,44 @@ impl Worker {
         self.send(Command::Fork(lane))
     }
 
-    /// Asks for the attention of a lane from now on, or of none.
+    /// Asks for the attention of these lanes from now on.
     ///
     /// # Errors
     /// As [`Worker::start`].
-    pub fn watch(&self, lane: Option<usize>) -> Result<(), String> {
-        self.send(Command::Watch(lane))
+    pub fn watch(&self, lanes: Vec<usize>) -> Result<(), String> {
+        self.send(Command::Watch(lanes))
+    }
+
+    /// Runs one more layer of the next token of every lane of a paused run.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn layer(&self) -> Result<(), String> {
+        self.send(Command::Layer)
+    }
+
+    /// Limits the run to so many tokens of every lane in a second.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn speed(&self, rounds_per_sec: Option<f64>) -> Result<(), String> {
+        self.send(Command::Speed(rounds_per_sec))
+    }
+
+    /// Gives a lane of a paused run another cache.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn switch(&self, lane: usize, to: Lane) -> Result<(), String> {
+        self.send(Command::Switch { lane, to })
+    }
+
+    /// Asks for the numbers of one token of a lane.
+    ///
+    /// # Errors
+    /// As [`Worker::start`].
+    pub fn inspect(&self, lane: usize, ask: Ask) -> Result<(), String> {
+        self.send(Command::Inspect { lane, ask })
     }
 
     /// The next event, if there is one; an error when the engine's thread is gone.

@@ -17,6 +17,7 @@ use crate::{
     measure::{device::name_of, machine::Machine},
     model::{Calibrating, LoadedModel, ModelError, ModelSource, Passage, hub::name::short},
     report::{
+        files::TRACE,
         files::{PendingFile, SUMMARY, remove_stale},
         quality::{
             files::{FILES, RunInfo, write_all},
@@ -28,9 +29,7 @@ use crate::{
 use super::{
     CANCEL, CANCELLED,
     options::{ModelArgs, with_calibration_bar},
-    progress,
-    run::TRACE,
-    unless_closed,
+    progress, unless_closed,
 };
 
 /// Stories that are read where nobody says how many: all that are embedded.

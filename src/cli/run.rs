@@ -14,10 +14,10 @@ use crate::{
     engine::MAX_FORKS,
     experiment::{
         DEFAULT_LANES, DEFAULT_TOKENS, Experiment, LaneEnd, LaneEvent, Workload, lane_names,
-        trace::{Header, Outcome, TraceWriter},
+        trace::{Header, Outcome, TraceWriter, floor_of},
     },
     model::hub::name::short,
-    report::{LaneResult, LaneSummary, files, plots, summarise, table},
+    report::{LaneResult, LaneSummary, files, files::TRACE, plots, summarise, table},
 };
 
 use super::{
@@ -26,8 +26,6 @@ use super::{
     progress, unless_closed,
 };
 
-/// What only this command writes.
-pub(super) const TRACE: &str = "trace.jsonl";
 const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
 const EXAMPLES: &str = "\
@@ -97,8 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model = args.model.load()?;
     let (prompt, prompt_ids) = args.prompt.encode(&model)?;
     let workload = args.cache.workload(prompt_ids, args.tokens, args.stop_eos, sampling);
-    let workload =
-        Workload { rehearse: !args.no_rehearsal, forced: args.forced, compares: args.forced, ..workload };
+    let workload = Workload { rehearse: !args.no_rehearsal, forced: args.forced, compares: args.forced, ..workload };
     let mut experiment = experiment(&model, &lanes, workload)?;
     let mut forks = extras(args, &lanes, &mut experiment)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, prompt)).transpose()?;
@@ -258,5 +255,6 @@ fn open_trace(
     fs::create_dir_all(folder).with_context(cannot)?;
     files::remove_stale(folder, [files::CSV, files::SUMMARY].into_iter().chain(PLOTS)).with_context(cannot)?;
     let file = File::create(folder.join(TRACE)).with_context(cannot)?;
-    TraceWriter::new(BufWriter::new(file), Header::of(experiment, prompt)).with_context(cannot)
+    TraceWriter::new(BufWriter::new(file), Header::of(experiment, prompt, floor_of(experiment.model())))
+        .with_context(cannot)
 }

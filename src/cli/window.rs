@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 
 use super::options::ThreadArgs;
-use crate::app::{self, frame_times::FrameTimes, replay::Replay};
+use crate::app::{self, frame_times::FrameTimes, timeline::Timeline};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -85,8 +85,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         options.pane = pane.parse().map_err(anyhow::Error::msg)?;
     }
     if let Some(path) = &args.trace {
-        let replay = Replay::open(path, 0).with_context(|| format!("{} cannot be opened", path.display()))?;
-        options.trace = Some(replay);
+        let trace = Timeline::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
+        options.trace = Some(trace);
     }
     let Some(picture) = &args.screenshot else {
         app::run(options)?;

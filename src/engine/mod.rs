@@ -8,7 +8,7 @@ pub mod session;
 
 pub use record::{Phase, StepRecord};
 pub use sampling::Sampling;
-pub use session::{Attention, LayerStep, MAX_FORKS, Session, SessionConfig, TakenOver};
+pub use session::{Ask, Attention, Inspection, LayerStep, MAX_FORKS, Session, SessionConfig, TakenOver};
 
 use crate::{cache::CacheError, model::ModelError};
 

@@ -2,11 +2,13 @@
 
 mod attention;
 mod forks;
+mod inspect;
 mod layers;
 mod take_over;
 
 pub use attention::Attention;
 pub use forks::MAX_FORKS;
+pub use inspect::{Ask, Inspection};
 pub use layers::LayerStep;
 pub use take_over::TakenOver;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Experiment, ExperimentError, LaneEvent};
 use crate::{
     cache::{Lane, Layout, PoolPicture, Retention, SequencePicture},
-    engine::{Attention, EngineError, MAX_FORKS, Session},
+    engine::{Ask, Attention, EngineError, Inspection, MAX_FORKS, Session},
     model::TextStream,
 };
 
@@ -105,6 +105,20 @@ impl Experiment {
             self.queue.extend(parts.into_iter().map(attention));
         }
         Ok(())
+    }
+
+    /// What happened and was not told yet, between two steps.
+    pub fn take_queued(&mut self) -> Vec<LaneEvent> {
+        self.queue.drain(..).collect()
+    }
+
+    /// The numbers of one token of a lane.
+    ///
+    /// # Errors
+    /// Those of [`Session::inspect`].
+    pub fn inspect(&mut self, index: usize, ask: Ask, cancel: &AtomicBool) -> Result<Inspection, ExperimentError> {
+        let Some(run) = self.lanes.get_mut(index) else { return Err(ExperimentError::NoLanes) };
+        Ok(run.session.inspect(ask, cancel)?)
     }
 
     /// The attention of the step that a watched lane is about to make.

@@ -138,6 +138,23 @@ impl LaneEvent {
             | Self::Switched { lane, .. } => *lane,
         }
     }
+
+    /// The same event of another lane.
+    #[must_use]
+    pub fn of_lane(mut self, number: usize) -> Self {
+        match &mut self {
+            Self::Token { lane, .. }
+            | Self::Ended { lane, .. }
+            | Self::Blocks { lane, .. }
+            | Self::Forked { lane, .. }
+            | Self::ForkToken { lane, .. }
+            | Self::ForkEnded { lane, .. }
+            | Self::Attention { lane, .. }
+            | Self::Compared { lane, .. }
+            | Self::Switched { lane, .. } => *lane = number,
+        }
+        self
+    }
 }
 
 /// A name for each lane that no other has: a lane that is there again (to see how much two equal runs differ) gets

@@ -40,7 +40,11 @@ impl Experiment {
         if let (Some(needed), Some(free)) = (self.switch_bytes(lane).map_err(explain)?, available_memory_bytes())
             && needed > free
         {
-            return Err(refuse(format!("`{lane}` reserves {} MiB, and {} MiB of memory are free", needed >> 20, free >> 20)));
+            return Err(refuse(format!(
+                "`{lane}` reserves {} MiB, and {} MiB of memory are free",
+                needed >> 20,
+                free >> 20
+            )));
         }
         let mut session = self.session_for(lane, calibrating, cancel).map_err(explain)?;
         let taken = session.take_over(&mut self.lanes[index].session, cancel).map_err(explain)?;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cache::{PoolPicture, SequencePicture, blocks::NO_BLOCK},
     engine::Attention,
-    measure::{device::name_of, machine::Machine},
+    measure::{device::name_of, floor::Floor, machine::Machine},
     model::LoadedModel,
 };
 
@@ -81,12 +81,21 @@ pub struct Header {
     #[serde(default)]
     pub prompt_pieces: Vec<String>,
     pub workload: Workload,
+    /// What the machine could do at best; `None` where it was not measured: on a GPU, and in traces from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
+}
+
+/// What this machine can do at best for a model; `None` on a GPU.
+#[must_use]
+pub fn floor_of(model: &LoadedModel) -> Option<Floor> {
+    model.model.weight_memory().map(|weights| Floor::measure(&weights.buffers()))
 }
 
 impl Header {
     /// Of an experiment that is about to begin, on this machine and now.
     #[must_use]
-    pub fn of(experiment: &Experiment, prompt: Option<String>) -> Self {
+    pub fn of(experiment: &Experiment, prompt: Option<String>, floor: Option<Floor>) -> Self {
         let model = experiment.model();
         Self {
             schema: SCHEMA,
@@ -102,6 +111,7 @@ impl Header {
             prompt,
             prompt_pieces: model.pieces(&experiment.workload().prompt_ids),
             workload: experiment.workload().clone(),
+            floor,
         }
     }
 }
@@ -152,6 +162,11 @@ impl<W: Write> TraceWriter<W> {
     pub fn finish(mut self, outcome: Outcome) -> io::Result<W> {
         self.write(&Line::End { outcome })?;
         Ok(self.out)
+    }
+
+    /// What it writes to, of a run that is not over.
+    pub fn into_inner(self) -> W {
+        self.out
     }
 
     /// Lines that were written and flushed without an error.

@@ -6,10 +6,40 @@ use std::{
     time::Instant,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::kernels::{
     peak,
     thread_pool::{for_each, n_threads},
 };
+
+/// What a machine can do at best, as measured beside a run: no step can take less than its bytes and its operations at these speeds
+/// (the roofs of a roofline, Williams et al. 2009).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// How fast the threads of our kernels read the model's own weights, wherever those lie: a small model's are in the processor's
+    /// caches.
+    pub read_bytes_per_sec: f64,
+    pub flops_per_sec: f64,
+}
+
+impl Floor {
+    /// Measures the machine for about a tenth of a second; `weights` are what a token reads.
+    #[must_use]
+    pub fn measure(weights: &[&[u8]]) -> Self {
+        let bytes: usize = weights.iter().map(|buffer| buffer.len()).sum();
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let read_bytes_per_sec = bytes as f64 / read_secs(weights);
+        Self { read_bytes_per_sec, flops_per_sec: flops_per_sec() }
+    }
+
+    /// The least time of a step that reads so many bytes and makes so many operations.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub fn secs(self, read_bytes: u64, flops: u64) -> f64 {
+        (read_bytes as f64 / self.read_bytes_per_sec).max(flops as f64 / self.flops_per_sec)
+    }
+}
 
 /// What a thread reads at once; large enough that handing it out costs nothing.
 const PIECE_BYTES: usize = 256 << 10;

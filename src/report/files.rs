@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use super::summary::LaneResult;
 
+/// What happened in a run, line by line.
+pub const TRACE: &str = "trace.jsonl";
 /// What a finished run leaves beside its trace.
 pub const CSV: &str = "records.csv";
 pub const SUMMARY: &str = "summary.json";

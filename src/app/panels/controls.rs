@@ -8,9 +8,11 @@ use crate::{
     app::{
         form::{Form, FormErrors, Optional},
         panels::lanes,
+        spots,
         state::Phase,
         theme,
     },
+    cache::Lane,
     measure::device::DeviceChoice,
     model::{config::SHAPES, hub::name::FAMILY},
 };
@@ -22,8 +24,14 @@ pub enum Action {
     Pause,
     Resume,
     Step,
+    /// One more layer of the next token.
+    StepLayer,
     Cancel,
+    /// What ran last, again.
+    Rerun,
     Reset,
+    /// The lane of a paused run goes on in another cache.
+    Switch(usize, Lane),
     /// Takes the error message away.
     Dismiss,
 }
@@ -35,19 +43,22 @@ pub struct Buttons {
     /// Pause or resume, whichever is possible.
     pub hold: Option<Action>,
     pub step: bool,
+    pub rerun: bool,
 }
 
 impl Buttons {
     /// `is_valid`: the form describes a run.
+    /// `has_run`: there is one to repeat.
     #[must_use]
-    pub fn of(phase: &Phase, is_valid: bool) -> Self {
+    pub fn of(phase: &Phase, is_valid: bool, has_run: bool) -> Self {
         let can_start = is_valid && !phase.is_active();
         let hold = match phase {
             Phase::Running => Some(Action::Pause),
             Phase::Paused | Phase::Pausing => Some(Action::Resume),
             _ => None,
         };
-        Self { run: can_start, hold, step: can_start || *phase == Phase::Paused }
+        let rerun = has_run && !phase.is_active();
+        Self { run: can_start, hold, step: can_start || *phase == Phase::Paused, rerun }
     }
 
     /// The space bar runs, pauses and resumes.
@@ -57,44 +68,66 @@ impl Buttons {
     }
 }
 
+/// What the panel has to know of the run.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub phase: &'a Phase,
+    /// There is a run to repeat.
+    pub has_run: bool,
+    /// What its lanes are called.
+    pub lanes: &'a [String],
+}
+
 /// Draws the form and says which button was pressed.
-pub fn show(ui: &mut Ui, form: &mut Form, phase: &Phase) -> Option<Action> {
+pub fn show(ui: &mut Ui, form: &mut Form, context: Context<'_>) -> Option<Action> {
     let errors = form.check().err();
     ui.add_space(4.0);
-    let action = buttons(ui, phase, errors.is_none());
+    let mut action = buttons(ui, context, errors.is_none());
     ui.separator();
     let errors = errors.unwrap_or_default();
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         model(ui, form, &errors);
         prompt(ui, form, &errors);
-        lanes::show(ui, form, &errors);
+        let paused = (*context.phase == Phase::Paused).then_some(lanes::Paused { lanes: context.lanes });
+        if let Some((lane, to)) = lanes::show(ui, form, &errors, paused) {
+            action = Some(Action::Switch(lane, to));
+        }
         numbers(ui, form, &errors);
     });
     action
 }
 
-fn buttons(ui: &mut Ui, phase: &Phase, is_valid: bool) -> Option<Action> {
-    let can = Buttons::of(phase, is_valid);
+fn buttons(ui: &mut Ui, context: Context<'_>, is_valid: bool) -> Option<Action> {
+    let phase = context.phase;
+    let can = Buttons::of(phase, is_valid, context.has_run);
     let mut action = None;
     let mut button = |ui: &mut Ui, text: WidgetText, enabled: bool, help: &str, then: Action| {
         let response = ui.add_enabled(enabled, Button::new(text)).on_hover_text(help).on_disabled_hover_text(help);
         if response.clicked() {
             action = Some(then);
         }
+        response.rect
     };
     ui.horizontal(|ui| {
         let run = RichText::new("Run").strong();
-        button(ui, run.into(), can.run, "Starts a run with what is filled in below (space bar)", Action::Run);
+        let help = "Starts a run with what is filled in below (space bar)";
+        let rect = button(ui, run.into(), can.run, help, Action::Run);
+        spots::mark(ui.ctx(), spots::RUN, rect);
         let hold = can.hold.unwrap_or(Action::Pause);
         let name = if hold == Action::Resume { "Resume" } else { "Pause" };
         let help = "Stops when every lane has the same number of tokens, and goes on from there (space bar)";
         button(ui, name.into(), can.hold.is_some(), help, hold);
         let help = "One more token of every lane, then a pause (right arrow)";
-        button(ui, "Step one token".into(), can.step, help, Action::Step);
+        let rect = button(ui, "Step one token".into(), can.step, help, Action::Step);
+        spots::mark(ui.ctx(), spots::STEP, rect);
     });
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
+        let help = "One more layer of the next token of every lane, shown in the pane Layers; with the last layer the token is made (L)";
+        button(ui, "Step a layer".into(), can.step, help, Action::StepLayer);
         let help = "Ends the run now; what was measured stays on the screen";
         button(ui, "Cancel".into(), phase.is_active(), help, Action::Cancel);
+        let help = "The last run once more, with its own settings and seed, whatever is filled in below (R)";
+        button(ui, "Rerun".into(), can.rerun, help, Action::Rerun);
         let help = "Ends the run and clears the window; what is filled in below stays";
         button(ui, "Reset".into(), *phase != Phase::Empty, help, Action::Reset);
     });
@@ -126,7 +159,8 @@ fn model(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
 fn prompt(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     let label = caption(ui, "Prompt", "What every lane continues");
     let edit = TextEdit::multiline(&mut form.prompt).desired_rows(4).desired_width(f32::INFINITY);
-    ui.add(edit).labelled_by(label.id);
+    let edit = ui.add(edit).labelled_by(label.id);
+    spots::mark(ui.ctx(), spots::PROMPT, edit.rect);
     complaint(ui, errors.prompt.as_ref());
 }
 
@@ -134,6 +168,10 @@ fn numbers(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     Grid::new("numbers").num_columns(2).spacing([10.0, 5.0]).show(ui, |ui| {
         device(ui, form);
         number(ui, "Tokens", "Tokens that every lane generates", DragValue::new(&mut form.tokens).range(1..=1_000_000));
+        let help = "Tokens of every lane in a second, at most: slows a fast model down until it can be watched. It can be changed while a run goes on";
+        optional(ui, "Speed limit", help, &mut form.speed, |value| {
+            DragValue::new(value).range(0.1..=10_000.0).speed(0.1).max_decimals(1).suffix("/s")
+        });
         let help = "0 always takes the likeliest token (greedy); higher is more random";
         let drag = DragValue::new(&mut form.temperature).range(0.0..=100.0).speed(0.01).max_decimals(2);
         number(ui, "Temperature", help, drag);
@@ -157,6 +195,10 @@ fn numbers(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     });
     complaint(ui, errors.sampling.as_ref());
     complaint(ui, errors.cache_memory.as_ref());
+    ui.checkbox(&mut form.forced, "Same tokens in every lane").on_hover_text(
+        "Every lane reads the first lane's tokens, whatever it would say itself (teacher forcing). So every prediction can be compared with \
+         the first lane's, also where texts would part; what a lane says otherwise is marked in its text",
+    );
     ui.checkbox(&mut form.stop_at_eos, "Stop at the end of the text")
         .on_hover_text("A lane ends when the model ends its text; otherwise every lane generates all tokens");
 }
@@ -216,16 +258,16 @@ mod tests {
 
     #[test]
     fn space_runs_pauses_and_resumes() {
-        assert_eq!(Buttons::of(&Phase::Empty, true).for_space(), Some(Action::Run));
-        assert_eq!(Buttons::of(&Phase::Empty, false).for_space(), None);
-        assert_eq!(Buttons::of(&Phase::Running, true).for_space(), Some(Action::Pause));
-        assert_eq!(Buttons::of(&Phase::Paused, false).for_space(), Some(Action::Resume));
-        assert_eq!(Buttons::of(&Phase::Loading { done: 0, all: 0 }, true).for_space(), None);
+        assert_eq!(Buttons::of(&Phase::Empty, true, false).for_space(), Some(Action::Run));
+        assert_eq!(Buttons::of(&Phase::Empty, false, false).for_space(), None);
+        assert_eq!(Buttons::of(&Phase::Running, true, false).for_space(), Some(Action::Pause));
+        assert_eq!(Buttons::of(&Phase::Paused, false, false).for_space(), Some(Action::Resume));
+        assert_eq!(Buttons::of(&Phase::Loading { done: 0, all: 0 }, true, false).for_space(), None);
     }
 
     #[test]
     fn a_step_starts_or_goes_on() {
-        assert!(Buttons::of(&Phase::Empty, true).step && Buttons::of(&Phase::Paused, false).step);
-        assert!(!Buttons::of(&Phase::Running, true).step && !Buttons::of(&Phase::Empty, false).step);
+        assert!(Buttons::of(&Phase::Empty, true, false).step && Buttons::of(&Phase::Paused, false, false).step);
+        assert!(!Buttons::of(&Phase::Running, true, false).step && !Buttons::of(&Phase::Empty, false, false).step);
     }
 }

@@ -1,16 +1,18 @@
-//! The lanes of a run: as text, from presets, or put together in menus.
+//! The lanes of a run: a board of rows, the same as text, presets, and menus for one of them.
 
 use std::ops::RangeInclusive;
 
-use egui::{Button, ComboBox, DragValue, RichText, TextEdit, Ui, vec2};
+use egui::{Button, ComboBox, DragValue, RichText, Role, TextEdit, TextStyle, Ui, WidgetInfo, vec2};
 
 use super::controls::{caption, complaint};
 use crate::{
     app::{
+        board::{self, Move},
         draft::{Choice, FORMATS, LAYOUTS, LaneDraft, RETENTIONS, with_lane},
         form::{Form, FormErrors, PRESETS},
+        spots, theme,
     },
-    cache::{Format, Layout, Retention, spec::MAX_NUMBER},
+    cache::{Format, Lane, Layout, Retention, spec::MAX_NUMBER},
 };
 
 const LANES_HELP: &str = "Lanes, separated by commas; each is one cache, and all run on the same tokens. A lane is a layout, and \
@@ -33,33 +35,124 @@ const LANES_HELP: &str = "Lanes, separated by commas; each is one cache, and all
     h2o-mean:H/R: the same, by attention for each query that could see the token";
 const ROTATE_HELP: &str = "Rotates queries, keys and values before they are stored (Hadamard). The attention stays the same, and no \
     channel is so much larger than the others that few bits cannot hold it";
+const SWITCH_HELP: &str = "The run is paused: gives this lane the cache that is written here. Its text so far is run again (prefill), \
+    and it goes on with the same tokens";
 /// The names of the menus stand in a column.
 const NAME_WIDTH: f32 = 54.0;
 /// All formats in sight.
 const MENU_HEIGHT: f32 = 400.0;
 
-/// The field, the presets and the menus.
-pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
-    let label = caption(ui, "Lanes", LANES_HELP);
-    let edit = TextEdit::multiline(&mut form.lanes).desired_rows(2).desired_width(f32::INFINITY);
-    ui.add(edit).labelled_by(label.id);
-    // Return in this field would be part of a lane's name.
-    form.lanes.retain(|c| c != '\n');
-    complaint(ui, errors.lanes.as_ref());
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        for (name, lanes, point) in PRESETS {
-            if ui.small_button(name).on_hover_text(format!("{point}:\n{lanes}")).clicked() {
-                form.lanes = lanes.into();
+/// A paused run, whose lanes can be given other caches in place.
+pub struct Paused<'a> {
+    /// What its lanes are called.
+    pub lanes: &'a [String],
+}
+
+/// The board, the field, the presets and the menus. Returns the lane of a paused run that is to go on in another cache.
+pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors, paused: Option<Paused<'_>>) -> Option<(usize, Lane)> {
+    let area = ui.vertical(|ui| {
+        let label = caption(ui, "Lanes", LANES_HELP);
+        let switch = rows(ui, form, paused);
+        let edit = TextEdit::multiline(&mut form.lanes).desired_rows(1).desired_width(f32::INFINITY);
+        ui.add(edit).on_hover_text("The same lanes as text").labelled_by(label.id);
+        // Return in this field would be part of a lane's name.
+        form.lanes.retain(|c| c != '\n');
+        complaint(ui, errors.lanes.as_ref());
+        switch
+    });
+    spots::mark(ui.ctx(), spots::LANES, area.response.rect);
+    ui.menu_button("Presets", |ui| {
+        for preset in &PRESETS {
+            if ui.button(preset.name).on_hover_text(format!("{}:\n{}", preset.point, preset.lanes)).clicked() {
+                form.choose(preset);
+                ui.close();
             }
         }
-    });
+    })
+    .response
+    .on_hover_text("Sets of lanes that make a point");
     ui.group(|ui| {
         ui.set_width(ui.available_width());
+        let chosen = form.chosen_lane();
+        match chosen {
+            Some((index, _)) => ui.label(format!("Menus for lane {}", theme::lane_letter(index))),
+            None => ui.label("Menus for a new lane"),
+        };
+        if let Some((_, lane)) = chosen {
+            form.draft.take(lane);
+        }
         menus(ui, &mut form.draft);
+        if let (Some((index, before)), Ok(lane)) = (chosen, form.draft.lane())
+            && lane != before
+        {
+            form.lanes = board::with_row(&form.lanes, index, &lane.to_string());
+        }
         add(ui, form);
     });
     ui.add_space(4.0);
+    area.inner
+}
+
+/// A row for each lane: its colour, its text, and what can be done with it.
+fn rows(ui: &mut Ui, form: &mut Form, paused: Option<Paused<'_>>) -> Option<(usize, Lane)> {
+    let mut switch = None;
+    for (index, row) in board::rows(&form.lanes).into_iter().enumerate() {
+        let letter = theme::lane_letter(index);
+        ui.horizontal(|ui| {
+            badge(ui, form, index);
+            let to = paused.as_ref().and_then(|paused| board::switch_to(&form.lanes, index, paused.lanes));
+            let buttons = if to.is_some() { 96.0 } else { 34.0 };
+            let mut text = row.clone();
+            let edit = TextEdit::singleline(&mut text).font(TextStyle::Monospace);
+            let edit = ui.add(edit.desired_width(ui.available_width() - buttons));
+            edit.widget_info(|| WidgetInfo::text_edit(true, &row, &text, format!("lane {letter}")));
+            if edit.changed() {
+                form.lanes = board::with_row(&form.lanes, index, &text);
+            }
+            if let Err(error) = board::parse(&row) {
+                edit.on_hover_text(error.to_string());
+            }
+            if let Some(to) = to {
+                let button = ui.button("Switch").on_hover_text(SWITCH_HELP);
+                button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("switch lane {letter}")));
+                if button.clicked() {
+                    switch = Some((index, to));
+                }
+            }
+            let menu = ui.menu_button("\u{2026}", |ui| {
+                for (name, what) in [
+                    ("Move up", Move::Up),
+                    ("Move down", Move::Down),
+                    ("Duplicate", Move::Duplicate),
+                    ("Remove", Move::Remove),
+                ] {
+                    if ui.button(name).clicked() {
+                        form.lanes = board::moved(&form.lanes, index, what);
+                        form.chosen = None;
+                        ui.close();
+                    }
+                }
+            });
+            menu.response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("options of lane {letter}")));
+        });
+    }
+    switch
+}
+
+/// The colour and letter of a lane; a click shows it in the menus.
+fn badge(ui: &mut Ui, form: &mut Form, index: usize) {
+    let is_chosen = form.chosen == Some(index);
+    let color = theme::lane_color(index, ui.visuals());
+    let letter = theme::lane_letter(index);
+    let text = RichText::new(&letter).strong().color(ui.visuals().extreme_bg_color).background_color(color);
+    let badge = ui.add(Button::selectable(is_chosen, text).min_size(vec2(22.0, 22.0)));
+    badge.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, format!("menus of lane {letter}")));
+    if badge
+        .on_hover_text("Shows this lane in the menus below, which then change it; once more for a new lane")
+        .clicked()
+    {
+        form.chosen = (!is_chosen).then_some(index);
+    }
 }
 
 fn menus(ui: &mut Ui, draft: &mut LaneDraft) {
@@ -109,7 +202,7 @@ fn add(ui: &mut Ui, form: &mut Form) {
         let button = ui.add_enabled(lane.is_ok(), Button::new("Add lane"));
         let Ok(lane) = lane else { return };
         ui.label(RichText::new(lane.to_string()).monospace());
-        if button.on_hover_text("Puts this lane behind the others in the field above").clicked() {
+        if button.on_hover_text("Puts this lane behind the others").clicked() {
             form.lanes = with_lane(&form.lanes, lane);
         }
     });

@@ -44,20 +44,23 @@ fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
     ScrollArea::vertical().id_salt(index).auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
-            let (before, token, after) = lane.text_parts();
             let last_line = run.prompt.rsplit('\n').find(|line| !line.is_empty()).unwrap_or_default();
             ui.label(RichText::new(last_line).weak()).on_hover_text("The end of the prompt");
-            ui.label(before);
-            if let Some(at) = lane.first_divergence {
+            for piece in lane.pieces() {
+                let Some(token) = piece.differs else {
+                    ui.label(piece.text);
+                    continue;
+                };
                 // A token without a visible character is still to be seen.
-                let token = if token.trim().is_empty() { "\u{b7}" } else { token };
-                let mark = RichText::new(token).strong().background_color(theme::DIVERGENCE.on(ui.visuals()));
-                let mark = ui.label(mark).on_hover_text(format!("first divergence at token {at}"));
-                if seek {
+                let text = if piece.text.trim().is_empty() { "\u{b7}" } else { piece.text };
+                let mark = RichText::new(text).strong().background_color(theme::DIVERGENCE.on(ui.visuals()));
+                let is_first = lane.first_divergence == Some(token);
+                let words = if is_first { "first divergence at token" } else { "not the first lane's: token" };
+                let mark = ui.label(mark).on_hover_text(format!("{words} {token}"));
+                if seek && is_first {
                     mark.scroll_to_me(Some(Align::Center));
                 }
             }
-            ui.label(after);
         });
         end(ui, lane);
     });
@@ -79,6 +82,10 @@ fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> bool 
     let visuals = ui.visuals();
     let (text, color) = match (index, lane.first_divergence) {
         (0, _) => ("the reference".to_owned(), visuals.weak_text_color()),
+        (_, Some(_)) if run.is_forced => {
+            let compared = lane.agreed + lane.differing.len();
+            (format!("{} of {compared} tokens as {}", lane.agreed, run.lanes[0].name), theme::ERROR.on(visuals))
+        }
         (_, Some(at)) => (format!("first divergence at token {at}"), theme::ERROR.on(visuals)),
         (_, None) if lane.agreed == 0 => (String::new(), visuals.weak_text_color()),
         (_, None) => (format!("same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),

@@ -41,12 +41,19 @@ impl AttentionState {
 impl RunState {
     pub(super) fn look(&mut self, lane: usize, attention: Attention) {
         let Attention { n_layer, n_head, first, rows } = attention;
-        match &mut self.attention {
-            Some(state) if state.lane == lane && state.rows.len() == first => state.rows.extend(rows),
+        match self.attention.iter_mut().find(|state| state.lane == lane) {
+            Some(state) if state.rows.len() == first => state.rows.extend(rows),
             // From the first token on: a lane that is watched from now on. Rows that follow on nothing are of no use.
-            _ if first == 0 => self.attention = Some(AttentionState { lane, n_layer, n_head, rows }),
+            Some(state) if first == 0 => *state = AttentionState { lane, n_layer, n_head, rows },
+            None if first == 0 => self.attention.push(AttentionState { lane, n_layer, n_head, rows }),
             _ => {}
         }
+    }
+
+    /// What is known of a lane's attention.
+    #[must_use]
+    pub fn attention_of(&self, lane: usize) -> Option<&AttentionState> {
+        self.attention.iter().find(|state| state.lane == lane && !state.rows.is_empty())
     }
 
     pub(super) fn apply_to_blocks(&mut self, event: LaneEvent) {
@@ -77,6 +84,8 @@ impl RunState {
     /// no text is known, empty where the token completes no character.
     #[must_use]
     pub fn token_text(&self, lane: usize, sequence: usize, position: usize) -> Option<&str> {
+        // What a lane that is fed tokens has read is the first lane's text.
+        let lane = if self.is_forced && sequence == 0 { 0 } else { lane };
         let (facts, lane) = (self.facts.as_ref()?, self.lanes.get(lane)?);
         match position.checked_sub(facts.prompt_tokens) {
             None => facts.prompt_pieces.get(position).map(String::as_str),

@@ -35,7 +35,7 @@ impl App {
 
     /// The settings of a measurement, or why there is none now.
     pub(super) fn check_quality(&self) -> Result<MeasureSettings, String> {
-        if self.replay.is_some() {
+        if self.is_trace() {
             return Err("A trace is shown; close it to measure".into());
         }
         let settings = self.quality_form.check(&self.form)?;

@@ -33,6 +33,12 @@ pub struct View {
 }
 
 impl View {
+    /// The lanes whose attention is wanted.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<usize> {
+        vec![self.lane]
+    }
+
     /// Layer and head of the large picture: those that were chosen, or at first a head of the last layer.
     fn shown(&self, attention: &AttentionState) -> (usize, usize) {
         let (layers, heads) = (attention.n_layer.saturating_sub(1), attention.n_head.saturating_sub(1));
@@ -51,11 +57,10 @@ const BOUNDARY_POINTS: f32 = 12.0;
 /// The pane.
 pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
     let is_trace = run.phase == Phase::Replay;
-    if let (true, Some(attention)) = (is_trace, &run.attention) {
+    if let (true, None, Some(attention)) = (is_trace, run.attention_of(view.lane), run.attention.first()) {
         view.lane = attention.lane;
     }
-    let shown = |attention: &&AttentionState| attention.lane == view.lane && !attention.rows.is_empty();
-    let attention = run.attention.as_ref().filter(shown);
+    let attention = run.attention_of(view.lane);
     header(ui, run, attention, view);
     let Some(attention) = attention else {
         nothing(ui, &run.phase);

@@ -1,0 +1,266 @@
+//! All that happened in a run, kept in order: the window can go back to any moment of it, and write it down.
+//!
+//! A live run adds to its recording while it goes on; an opened trace is one that is over.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufReader, BufWriter},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    state::{Phase, RunState},
+    worker::Facts,
+};
+use crate::{
+    cache::{Lane, spec::parse_lanes},
+    experiment::{
+        LaneEvent,
+        trace::{Header, Outcome, Trace, TraceWriter},
+    },
+    model::hub::name::short,
+    report::{LaneResult, files, plots, summarise},
+};
+
+/// A larger trace would fill the memory of a laptop.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// A run, from its header to the newest event.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    pub header: Header,
+    events: Vec<LaneEvent>,
+    /// For each step that any lane has made: the event with which it began.
+    starts: Vec<usize>,
+    /// The newest of those steps.
+    newest: Option<usize>,
+    /// `None`: it goes on, or was cut off.
+    pub outcome: Option<Outcome>,
+}
+
+impl Recording {
+    #[must_use]
+    pub fn new(header: Header) -> Self {
+        Self { header, events: vec![], starts: vec![], newest: None, outcome: None }
+    }
+
+    /// Reads a trace.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no trace, or is one of a newer kvlab.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let refuse = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        let there = fs::metadata(path)?;
+        // Others, such as pipes, may never end.
+        if !there.is_file() {
+            return refuse("it is not a file");
+        }
+        if there.len() > MOST_BYTES {
+            return refuse("it is larger than 1 GiB, more than fits into a window");
+        }
+        let Trace { header, events, outcome } = Trace::read(BufReader::new(File::open(path)?))?;
+        let mut recording = Self { outcome, ..Self::new(header) };
+        for event in events {
+            recording.push(event);
+        }
+        Ok(recording)
+    }
+
+    /// One more event. A round begins where a lane makes a step that no lane made before.
+    pub fn push(&mut self, event: LaneEvent) {
+        if let LaneEvent::Token { record, .. } = &event
+            && self.newest.is_none_or(|newest| record.step > newest)
+        {
+            self.newest = Some(record.step);
+            self.starts.push(self.events.len());
+        }
+        self.events.push(event);
+    }
+
+    /// Rounds that have begun.
+    #[must_use]
+    pub fn rounds(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Events that have happened after so many rounds.
+    fn end(&self, round: usize) -> usize {
+        self.starts.get(round).copied().unwrap_or(self.events.len())
+    }
+
+    /// The run before anything happened.
+    fn beginning(&self, run: u64) -> RunState {
+        let lanes: Vec<_> = self.header.lanes.iter().map(|name| (name.as_str(), lane_of(name))).collect();
+        let mut state = RunState::of_trace(run, &lanes, Facts::of_trace(&self.header));
+        state.tokens = self.header.workload.max_new_tokens;
+        state.is_forced = self.header.workload.forced;
+        state.prompt = self.header.prompt.clone().unwrap_or_default();
+        state.phase = Phase::Replay;
+        state
+    }
+
+    /// The run as it was after so many rounds.
+    #[must_use]
+    pub fn state(&self, run: u64, round: usize) -> RunState {
+        let mut state = self.beginning(run);
+        for event in &self.events[..self.end(round)] {
+            state.apply_to_lane(event.clone());
+        }
+        state
+    }
+
+    /// Takes a state that is at `from` to `to`; forwards only what is new is applied. What a person hid stays hidden.
+    pub fn seek(&self, state: &mut RunState, from: usize, to: usize) {
+        if to < from {
+            let hidden: Vec<bool> = state.lanes.iter().map(|lane| lane.is_hidden).collect();
+            *state = self.state(state.id, to);
+            state.lanes.iter_mut().zip(hidden).for_each(|(lane, is_hidden)| lane.is_hidden = is_hidden);
+        } else {
+            for event in &self.events[self.end(from)..self.end(to)] {
+                state.apply_to_lane(event.clone());
+            }
+        }
+    }
+
+    /// How the run ended, as a person reads it.
+    #[must_use]
+    pub fn ending(&self) -> &'static str {
+        match self.outcome {
+            Some(Outcome::Finished) => "finished",
+            Some(Outcome::Cancelled) => "cancelled",
+            None => "cut off: shown up to its last whole line",
+        }
+    }
+
+    /// The lanes of this run and then those of another, which may have run elsewhere, each with its machine in its name; a step of both
+    /// happens at the same time.
+    #[must_use]
+    pub fn beside(&self, other: &Self) -> Self {
+        let n_lanes = self.header.lanes.len();
+        let mut header = self.header.clone();
+        let (a, b) = (&self.header.machine.cpu, &other.header.machine.cpu);
+        let marks = if a == b { ["A".to_owned(), "B".to_owned()] } else { [short_cpu(a), short_cpu(b)] };
+        let named = |names: &[String], mark: &str| -> Vec<String> {
+            names.iter().map(|name| format!("{name} @ {mark}")).collect()
+        };
+        header.lanes = named(&self.header.lanes, &marks[0]);
+        header.lanes.extend(named(&other.header.lanes, &marks[1]));
+        header.workload.max_new_tokens = header.workload.max_new_tokens.max(other.header.workload.max_new_tokens);
+        header.workload.forced = false;
+        let mut joined = Self::new(header);
+        // What happens before the first token, and then round by round.
+        for round in 0..=self.rounds().max(other.rounds()) {
+            for (recording, first) in [(self, 0), (other, n_lanes)] {
+                let from = if round == 0 { 0 } else { recording.end(round - 1) };
+                for event in recording.events.get(from..recording.end(round)).unwrap_or_default() {
+                    let mut event = event.clone();
+                    if let LaneEvent::Switched { name, .. } = &mut event {
+                        *name = format!("{name} @ {}", marks[usize::from(first > 0)]);
+                    }
+                    let lane = event.lane() + first;
+                    joined.push(event.of_lane(lane));
+                }
+            }
+        }
+        joined.outcome = self.outcome.and(other.outcome);
+        joined
+    }
+
+    /// Writes the trace, whole or not at all.
+    ///
+    /// # Errors
+    /// Those of writing; what stood there before stands there still.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut trace = TraceWriter::new(BufWriter::new(file), self.header.clone())?;
+        for event in &self.events {
+            trace.event(event)?;
+        }
+        let out = match self.outcome {
+            Some(outcome) => trace.finish(outcome)?,
+            None => trace.into_inner(),
+        };
+        let file = out.into_inner().map_err(|error| error.into_error())?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+
+    /// Everything that `kvlab run --out` writes: trace, records, summary and plots. Returns the names of the files.
+    ///
+    /// # Errors
+    /// A sentence with the file that could not be written.
+    pub fn export(&self, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        let cannot =
+            |path: &Path, error: &dyn std::fmt::Display| format!("{} could not be written: {error}", path.display());
+        fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
+        let trace = folder.join(files::TRACE);
+        self.save(&trace).map_err(|error| cannot(&trace, &error))?;
+        let results = self.results();
+        files::write_csv(&folder.join(files::CSV), &results).map_err(|error| error.to_string())?;
+        let pictures =
+            plots::write_plots(folder, short(&self.header.model), &results).map_err(|error| error.to_string())?;
+        files::write_json(&folder.join(files::SUMMARY), &summarise(&results)).map_err(|error| error.to_string())?;
+        let names = [files::TRACE, files::CSV, files::SUMMARY].into_iter().map(str::to_owned).chain(pictures);
+        Ok(names.map(|name| folder.join(name)).collect())
+    }
+
+    /// What each lane did, as the reports take it.
+    #[must_use]
+    pub fn results(&self) -> Vec<LaneResult> {
+        let mut results: Vec<LaneResult> = self.header.lanes.iter().cloned().map(LaneResult::new).collect();
+        for event in &self.events {
+            let Some(result) = results.get_mut(event.lane()) else { continue };
+            match event {
+                LaneEvent::Token { record, text, .. } => {
+                    result.records.push(*record);
+                    result.text.push_str(text);
+                }
+                LaneEvent::Ended { end, text, .. } => {
+                    result.text.push_str(text);
+                    result.end = Some(end.clone());
+                }
+                LaneEvent::Switched { name, step, .. } => {
+                    result.lane = format!("{} then {name} from token {step}", result.lane);
+                }
+                _ => {}
+            }
+        }
+        results
+    }
+}
+
+/// The lane behind a name such as `paged:16#2` or `int8 @ EPYC`; `None` for one of a later kvlab.
+pub(super) fn lane_of(name: &str) -> Option<Lane> {
+    let spec = name.split_once(" @ ").map_or(name, |(spec, _)| spec);
+    let spec = spec.split_once('#').map_or(spec, |(spec, _)| spec);
+    parse_lanes(spec).ok().and_then(|lanes| lanes.first().copied())
+}
+
+/// The word of a processor's name that tells it from others: the first with a digit in it.
+fn short_cpu(cpu: &str) -> String {
+    let has_digit = |word: &&str| word.chars().any(|c| c.is_ascii_digit()) && !word.contains("GHz");
+    cpu.split_whitespace().find(has_digit).or(cpu.split_whitespace().next()).unwrap_or("unknown").to_owned()
+}
+
+/// Header facts that differ between two runs that are shown side by side, in words.
+#[must_use]
+pub fn differences(a: &Header, b: &Header) -> Vec<String> {
+    let threads = |header: &Header| header.machine.threads.to_string();
+    let facts: BTreeMap<&str, [String; 2]> = [
+        ("model", [a.model.clone(), b.model.clone()]),
+        ("weights", [a.model_hash.clone(), b.model_hash.clone()]),
+        ("device", [a.device.clone(), b.device.clone()]),
+        ("processor", [a.machine.cpu.clone(), b.machine.cpu.clone()]),
+        ("threads", [threads(a), threads(b)]),
+        ("kvlab", [a.kvlab_version.clone(), b.kvlab_version.clone()]),
+    ]
+    .into();
+    let differs = facts.into_iter().filter(|(_, [a, b])| a != b);
+    differs.map(|(what, [a, b])| format!("{what}: {a} and {b}")).collect()
+}
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+//! Traces and moments: opened, dropped on the window, scrubbed, closed.
+
+use std::{
+    path::PathBuf,
+    sync::mpsc::{self, Receiver},
+    thread,
+};
+
+use egui::{Context, Key, Modifiers, Panel, Ui};
+
+use super::App;
+use crate::app::{
+    panels::timeline::{TimelineAction, show},
+    recording::lane_of,
+    state::RunState,
+    timeline::Timeline,
+};
+
+impl App {
+    /// Shows a trace in place of a run, which ends.
+    pub(super) fn show_trace(&mut self, trace: Timeline) {
+        self.tell(|worker| worker.forget());
+        self.quality.give_way();
+        let id = self.next_run;
+        self.next_run += 1;
+        self.run = trace.recording().state(id, trace.last());
+        let lanes: Vec<_> = self.run.lanes.iter().filter_map(|lane| lane_of(&lane.name)).collect();
+        if lanes.len() == self.run.lanes.len() {
+            self.choose_lanes(&lanes);
+        }
+        self.timeline = Some(trace);
+    }
+
+    /// Opens a trace that was dropped on the window, and shows one that has been read.
+    pub(super) fn take_dropped(&mut self, ctx: &Context) {
+        if let Some(path) = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf())) {
+            self.open(ctx, path);
+        }
+        match self.opening.as_ref().map(Receiver::try_recv) {
+            Some(Ok(Ok(trace))) => self.show_trace(trace),
+            Some(Ok(Err(message))) => self.run.error = Some(message),
+            _ => return,
+        }
+        self.opening = None;
+    }
+
+    /// Reads a trace on a thread of its own.
+    pub(super) fn open(&mut self, ctx: &Context, path: PathBuf) {
+        let (window, (sender, receiver)) = (ctx.clone(), mpsc::channel());
+        let read = move || {
+            let trace = Timeline::open(&path);
+            let _ = sender.send(trace.map_err(|error| format!("{} cannot be opened: {error}", path.display())));
+            window.request_repaint();
+        };
+        match thread::Builder::new().name("trace".into()).spawn(read) {
+            Ok(_) => self.opening = Some(receiver),
+            Err(error) => self.run.error = Some(format!("the trace cannot be opened: {error}")),
+        }
+    }
+
+    /// The bar at the bottom, and its keys.
+    pub(super) fn timeline_bar(&mut self, ui: &mut Ui) {
+        let Some(timeline) = &self.timeline else { return };
+        let mut chosen = if timeline.is_trace() { Self::trace_keys(ui.ctx()) } else { None };
+        let shown = timeline.past().unwrap_or(&self.run);
+        Panel::bottom("timeline").show(ui, |ui| chosen = show(ui, timeline, shown).or(chosen));
+        if let Some(chosen) = chosen {
+            self.act_on_timeline(chosen);
+        }
+    }
+
+    fn act_on_timeline(&mut self, action: TimelineAction) {
+        let Some(timeline) = &mut self.timeline else { return };
+        match action {
+            TimelineAction::Toggle => timeline.toggle(&self.run),
+            TimelineAction::Back => timeline.step(false, &self.run),
+            TimelineAction::Forward => timeline.step(true, &self.run),
+            TimelineAction::Seek(round) => timeline.seek(round, &self.run),
+            TimelineAction::Speed(rounds_per_sec) => timeline.rounds_per_sec = rounds_per_sec,
+            TimelineAction::Close => {
+                self.timeline = None;
+                self.run = RunState::default();
+                // The next run has other lanes; it chooses anew.
+                (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);
+            }
+        }
+    }
+
+    /// Space plays and pauses, the arrows step.
+    fn trace_keys(ctx: &Context) -> Option<TimelineAction> {
+        if ctx.memory(|memory| memory.focused().is_some()) {
+            return None;
+        }
+        let keys = [
+            (Key::Space, TimelineAction::Toggle),
+            (Key::ArrowLeft, TimelineAction::Back),
+            (Key::ArrowRight, TimelineAction::Forward),
+        ];
+        let pressed =
+            |(key, _): &(Key, TimelineAction)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key));
+        keys.into_iter().find(pressed).map(|(_, action)| action)
+    }
+}
