@@ -166,6 +166,7 @@ fn a_bad_lane_shows_its_error_and_cannot_run() {
     write(&mut window, "Lanes", Role::MultilineTextInput, "none,paged:0");
     window.get_by_label_contains("a block holds at least 1 token");
     assert!(!is_enabled(&window, "Run") && !is_enabled(&window, "Step one token"));
+    press(&mut window, "Presets");
     press(&mut window, "Layouts");
     window.step();
     assert!(window.query_by_label_contains("a block holds at least 1 token").is_none());

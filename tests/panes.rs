@@ -15,7 +15,7 @@ fn the_attention_pane_shows_every_token_that_ran() {
     press(&mut window, "Run");
     until(&mut window, "finished", phase_is(Phase::Finished));
     let run = window.state().run_state();
-    let attention = run.attention.as_ref().expect("the pane asked for it");
+    let attention = run.attention.first().expect("the pane asked for it");
     let prompt = run.facts.as_ref().expect("facts").prompt_tokens;
     assert_eq!(
         (attention.lane, attention.rows.len()),
@@ -43,13 +43,13 @@ fn the_pane_can_be_opened_in_the_middle_of_a_run() {
     let mut window = window(&options());
     press(&mut window, "Step one token");
     until(&mut window, "paused", phase_is(Phase::Paused));
-    assert_eq!(window.state().run_state().attention, None, "nobody watches");
+    assert_eq!(window.state().run_state().attention, [], "nobody watches");
     press(&mut window, "Attention");
-    until(&mut window, "watched", |app| app.run_state().attention.is_some());
+    until(&mut window, "watched", |app| !app.run_state().attention.is_empty());
     press(&mut window, "Resume");
     until(&mut window, "finished", phase_is(Phase::Finished));
     let run = window.state().run_state();
-    let rows = run.attention.as_ref().map(|attention| attention.rows.len());
+    let rows = run.attention.first().map(|attention| attention.rows.len());
     assert_eq!(rows, run.facts.as_ref().map(|facts| facts.prompt_tokens + 11));
 }
 
@@ -132,7 +132,7 @@ fn a_trace_is_shown_at_any_moment() {
     assert!(window.query_by_label("Run").is_none(), "nothing runs");
     assert_eq!(tokens(&window), [20, 20]);
     let end = window.state().run_state().clone();
-    assert!(end.attention.is_some() && end.lanes[1].blocks.is_some() && end.lanes[1].forks.len() == 1);
+    assert!(!end.attention.is_empty() && end.lanes[1].blocks.is_some() && end.lanes[1].forks.len() == 1);
     assert_eq!(end.lanes[1].text, end.lanes[0].text);
 
     press(&mut window, "Back");

@@ -146,8 +146,8 @@ fn damaged_numbers_are_refused_or_harmless() {
                 let options = Options { pane, trace: Some(replay.clone()), ..Options::default() };
                 draw(&options, &folder.join("damaged.png")).expect("drawn");
             }
-            let mut state = replay.state();
-            replay.step(false, &mut state);
+            let state = replay.recording().state(1, replay.last());
+            replay.step(false, &state);
         }
     }
     assert!(refused > 10 && drawn > 10, "{refused} refused, {drawn} drawn");

@@ -218,11 +218,7 @@ impl Engine {
                 }
                 None => Ok(()),
             },
-            Command::Fork(lane) => {
-                let Some(Active::Run(active)) = &mut self.active else { return Ok(()) };
-                let (run, forked) = (active.run, active.experiment.fork(lane));
-                forked.or_else(|error| self.tell(run, What::Refused(error.to_string())))
-            }
+            Command::Fork(lane) => self.on_run(|_, active| active.experiment.fork(lane)),
             Command::Watch(lanes) => self.on_run(|_, active| active.experiment.watch(lanes, &active.cancel)),
             Command::Layer => self.layer(),
             Command::Speed(rounds_per_sec) => {

@@ -263,4 +263,4 @@ pub fn differences(a: &Header, b: &Header) -> Vec<String> {
 
 #[cfg(test)]
 #[path = "recording_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -33,6 +33,51 @@ fn token(run: &mut RunState, lane: usize, token_id: u32, text: &str) {
     run.apply(Event { run: 7, what: What::Lane(LaneEvent::Token { lane, record, text: text.into() }) });
 }
 
+fn pieces(run: &RunState, lane: usize) -> Vec<(&str, Option<usize>)> {
+    run.lanes[lane].pieces().into_iter().map(|piece| (piece.text, piece.differs)).collect()
+}
+
+#[test]
+fn a_lane_that_is_fed_the_first_lanes_tokens_can_differ_in_any() {
+    let mut run = RunState { is_forced: true, ..run() };
+    for (a, b, text) in [(1, 1, "a"), (2, 3, " b"), (4, 4, " c"), (5, 9, " d"), (6, 8, " e")] {
+        token(&mut run, 0, a, text);
+        token(&mut run, 1, b, text);
+    }
+    let lane = &run.lanes[1];
+    assert_eq!((lane.agreed, lane.first_divergence, &lane.differing), (2, Some(1), &vec![1, 3, 4]));
+    assert_eq!(
+        pieces(&run, 1),
+        [("a", None), (" b", Some(1)), (" c", None), (" d", Some(3)), (" e", Some(4))]
+    );
+    run.facts = Some(Facts { prompt_tokens: 1, ..Facts::default() });
+    run.lanes[0].text = "A B C D E".into();
+    assert_eq!(run.token_text(1, 0, 1), Some("A"), "what it has read is the first lane's text");
+}
+
+#[test]
+fn a_switch_renames_the_lane_and_forgets_what_was_stored() {
+    let mut run = run();
+    token(&mut run, 1, 10, "the");
+    let name = "paged:8+int8".to_owned();
+    let switched = LaneEvent::Switched { lane: 1, step: 1, name, tokens_in: 4, secs: 0.25 };
+    run.apply(Event { run: 7, what: What::Lane(switched) });
+    let lane = &run.lanes[1];
+    assert_eq!((lane.name.as_str(), lane.is_lossless), ("paged:8+int8", false));
+    let from = "contiguous".to_owned();
+    assert_eq!(lane.switches, [Switch { step: 1, from, tokens_in: 4, secs: 0.25 }]);
+}
+
+#[test]
+fn layers_are_shown_until_the_token_is_made() {
+    let mut run = run();
+    let layer = LayerStep { layer: 0, secs: 0.1, norm: 2.0, guess: 3, probability: 0.5 };
+    run.apply(Event { run: 7, what: What::Layers { lane: 1, layers: vec![(layer, " fox".into())] } });
+    assert_eq!((run.layers[0].len(), run.layers[1].len()), (0, 1));
+    token(&mut run, 0, 10, "the");
+    assert!(run.layers.is_empty());
+}
+
 #[test]
 fn the_first_divergence_is_found_whichever_lane_is_ahead() {
     let mut run = run();
@@ -45,8 +90,8 @@ fn the_first_divergence_is_found_whichever_lane_is_ahead() {
     token(&mut run, 0, 99, " owl");
     token(&mut run, 0, 12, " ran");
     assert_eq!((run.lanes[1].agreed, run.lanes[1].first_divergence), (1, Some(1)));
-    assert_eq!(run.lanes[1].text_parts(), ("the", " fox", " ran"));
-    assert_eq!(run.lanes[0].text_parts(), ("the owl ran", "", ""));
+    assert_eq!(pieces(&run, 1), [("the", None), (" fox", Some(1)), (" ran", None)]);
+    assert_eq!(pieces(&run, 0), [("the owl ran", None)]);
 }
 
 #[test]
@@ -56,7 +101,7 @@ fn a_diverging_token_that_is_half_a_character_shows_with_its_other_half() {
         token(&mut run, 0, a, text);
         token(&mut run, 1, b, text);
     }
-    assert_eq!(run.lanes[1].text_parts(), ("a", "\u{e9}", "z"));
+    assert_eq!(pieces(&run, 1), [("a", None), ("\u{e9}", Some(1)), ("z", None)]);
 }
 
 #[test]
@@ -65,7 +110,7 @@ fn divergence_at_the_very_first_token() {
     token(&mut run, 0, 1, "x");
     token(&mut run, 1, 2, "y");
     assert_eq!(run.lanes[1].first_divergence, Some(0));
-    assert_eq!(run.lanes[1].text_parts(), ("", "y", ""));
+    assert_eq!(pieces(&run, 1), [("y", Some(0))]);
 }
 
 #[test]

@@ -22,7 +22,9 @@ fn settings(tokens: usize) -> RunSettings {
         prefill_chunk: None,
         stop_at_eos: false,
         memory_limit_bytes: None,
-        watched: None,
+        forced: false,
+        watched: vec![],
+        rounds_per_sec: None,
     }
 }
 
@@ -188,7 +190,7 @@ fn a_step_after_a_watch_or_a_fork_is_a_whole_step() {
     let mut worker = Worker::spawn(|| ()).expect("thread");
     worker.start(1, settings(9), Pace::OneRound).expect("idle");
     until(&worker, |e| e.what == What::Paused);
-    worker.watch(Some(1)).expect("room");
+    worker.watch(vec![1]).expect("room");
     worker.fork(1).expect("room");
     worker.pace(Pace::OneRound).expect("room");
     let mut events = vec![];
@@ -200,6 +202,75 @@ fn a_step_after_a_watch_or_a_fork_is_a_whole_step() {
     assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Attention { .. }))));
     assert!(events.iter().any(|e| matches!(&e.what, What::Lane(LaneEvent::Forked { .. }))));
     assert!(!events.iter().any(|e| matches!(&e.what, What::Refused(_))));
+}
+
+#[test]
+fn layers_come_one_by_one_and_then_the_token() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(3), Pace::Pause).expect("idle");
+    let begun = until(&worker, |e| e.what == What::Paused);
+    assert_eq!(tokens(&begun, 0) + tokens(&begun, 1), 0, "it waits before its first token");
+    let n_layer = begun.iter().find_map(|e| if let What::Ready(facts) = &e.what { facts.shape } else { None });
+    let n_layer = n_layer.expect("facts").n_layer;
+    for done in 1..n_layer {
+        worker.layer().expect("room");
+        let events = until(&worker, |e| matches!(e.what, What::Layers { lane: 1, .. }));
+        let told = |e: &Event| if let What::Layers { layers, .. } = &e.what { Some(layers.len()) } else { None };
+        assert_eq!(events.iter().filter_map(told).collect::<Vec<_>>(), [done, done], "both lanes");
+    }
+    worker.layer().expect("room");
+    let events = until(&worker, |e| e.what == What::Paused);
+    assert_eq!((tokens(&events, 0), tokens(&events, 1)), (1, 1), "the last layer is the token");
+}
+
+#[test]
+fn a_limited_run_still_obeys_and_a_lifted_limit_lets_it_go() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    // The second round would come after 50 seconds.
+    worker.start(1, RunSettings { rounds_per_sec: Some(0.02), ..settings(4) }, Pace::Run).expect("idle");
+    let events = until(&worker, |e| matches!(&e.what, What::Lane(LaneEvent::Token { lane: 1, .. })));
+    assert_eq!((tokens(&events, 0), tokens(&events, 1)), (1, 1));
+    worker.pace(Pace::Pause).expect("room");
+    let paused = until(&worker, |e| e.what == What::Paused);
+    assert_eq!(tokens(&paused, 0), 0);
+    worker.pace(Pace::Run).expect("room");
+    worker.speed(None).expect("room");
+    let rest = until(&worker, |e| e.what == What::Finished);
+    assert_eq!((tokens(&rest, 0), tokens(&rest, 1)), (3, 3));
+}
+
+#[test]
+fn a_paused_lane_is_switched_and_a_refusal_ends_nothing() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, settings(4), Pace::OneRound).expect("idle");
+    until(&worker, |e| e.what == What::Paused);
+    worker.switch(1, "paged:8+int8".parse().expect("lane")).expect("room");
+    let events = until(&worker, |e| matches!(&e.what, What::Lane(LaneEvent::Blocks { .. })));
+    assert!(events.iter().any(|e| {
+        matches!(&e.what, What::Lane(LaneEvent::Switched { lane: 1, step: 1, name, .. }) if name == "paged:8+int8")
+    }));
+    worker.switch(7, Lane::None).expect("room");
+    until(&worker, |e| matches!(&e.what, What::Refused(reason) if reason.contains("there is no such lane")));
+    worker.pace(Pace::Run).expect("room");
+    let rest = until(&worker, |e| e.what == What::Finished);
+    assert_eq!((tokens(&rest, 0), tokens(&rest, 1)), (3, 3));
+}
+
+#[test]
+fn lanes_are_compared_and_the_machine_is_measured() {
+    let mut worker = Worker::spawn(|| ()).expect("thread");
+    worker.start(1, RunSettings { forced: true, ..settings(3) }, Pace::Run).expect("idle");
+    let events = until(&worker, |e| e.what == What::Finished);
+    let kl = |e: &Event| match &e.what {
+        What::Lane(LaneEvent::Compared { lane: 1, kl_nats, agrees: true, .. }) => Some(*kl_nats),
+        _ => None,
+    };
+    assert_eq!(events.iter().filter_map(kl).collect::<Vec<_>>(), [0.0; 3], "pages lose nothing");
+    let header = events.iter().find_map(|e| if let What::Header(header) = &e.what { Some(header) } else { None });
+    let header = header.expect("what a trace begins with");
+    assert!(header.workload.forced && header.lanes == ["contiguous", "paged:16"]);
+    let floor = header.floor.expect("on a CPU");
+    assert!(floor.read_bytes_per_sec > 1e8 && floor.flops_per_sec > 1e8, "{floor:?}");
 }
 
 fn measurement(stories: usize) -> MeasureSettings {

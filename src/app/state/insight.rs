@@ -134,19 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn attention_grows_row_by_row_and_begins_anew_with_another_lane() {
+    fn attention_grows_row_by_row_for_each_lane() {
         let mut run = run();
         run.look(0, rows(1, 1));
-        assert_eq!(run.attention, None, "it follows on nothing");
+        assert_eq!(run.attention, [], "it follows on nothing");
         run.look(0, rows(0, 2));
         run.look(0, rows(2, 1));
         run.look(0, rows(2, 1));
-        let state = run.attention.as_ref().expect("rows");
+        let state = run.attention.first().expect("rows");
         assert_eq!(state.rows.len(), 3, "a row that came twice counts once");
         assert_eq!(state.row(0, 1, 2), [23, 24, 25]);
         assert_eq!(state.row(0, 0, 9), [] as [u8; 0]);
         run.look(3, rows(0, 1));
-        assert_eq!(run.attention.map(|state| (state.lane, state.rows.len())), Some((3, 1)));
+        let known: Vec<_> = run.attention.iter().map(|state| (state.lane, state.rows.len())).collect();
+        assert_eq!(known, [(0, 3), (3, 1)]);
+        run.look(0, rows(0, 1));
+        assert_eq!(run.attention_of(0).map(|state| state.rows.len()), Some(1), "watched anew");
     }
 
     #[test]
