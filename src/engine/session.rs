@@ -2,9 +2,11 @@
 
 mod attention;
 mod forks;
+mod inspect;
 
 pub use attention::Attention;
 pub use forks::MAX_FORKS;
+pub use inspect::{Ask, InspectedRow, Inspection, OnlineSoftmax, SoftmaxTile, Stored};
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
