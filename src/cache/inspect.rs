@@ -1,9 +1,10 @@
 //! Looking into a store: where each token lies, and what is stored of it.
 
-use crate::kernels::hadamard::rotate;
+use crate::kernels::{codec::RowGroups, hadamard::rotate, walk::Tile};
 
 use super::{
     CacheError, Format, KvStore, Layout, SeqId, Span,
+    blocks::RowRun,
     live::Positions,
     memory::Memory,
     picture::{PoolPicture, SequencePicture},
@@ -94,6 +95,33 @@ impl KvStore {
             }
         }
         Ok((k, v))
+    }
+
+    /// The groups, scales and levels that one head of a live token's key, and of its value, is stored with; of rotated numbers where the
+    /// lane rotates. `None` for a token that is evicted or not quantized yet, and on a device, whose memory this process cannot read.
+    ///
+    /// # Errors
+    /// [`CacheError::UnknownSequence`], [`CacheError::Shape`] for a layer or a head that does not exist
+    pub fn describe(
+        &self,
+        seq: SeqId,
+        (layer, kv_head): (usize, usize),
+        position: usize,
+    ) -> Result<Option<[RowGroups; 2]>, CacheError> {
+        let (len, slot) = (self.tables.len(seq)?, self.tables.slot(seq)?);
+        if layer >= self.shape.n_layer || kv_head >= self.shape.heads.n_kv_head {
+            return Err(CacheError::Shape(format!("layer {layer}, head {kv_head}")));
+        }
+        let sealed = self.residual.map_or(len, |residual| residual.sealed(len));
+        let (Memory::Host(memory), Some(row)) = (&self.memory, self.tables.row(seq, position)?) else {
+            return Ok(None);
+        };
+        if position >= sealed || !self.tables.live(seq)?.contains(position) {
+            return Ok(None);
+        }
+        let tiles = memory.tiles(slot, layer, &[RowRun { row, len: 1 }], &[]);
+        let describe = |tile: &Tile<'_>| [tile.keys, tile.values].map(|rows| rows.describe(tile.first, kv_head));
+        Ok(tiles.first().map(describe))
     }
 
     /// The memory that attention over a sequence reads, layer by layer: codes and scales of its live tokens, block by block. For a floor

@@ -32,11 +32,14 @@ pub use ledger::Footprint;
 pub use lengths::Lengths;
 pub use picture::{PoolPicture, SequencePicture};
 pub use spec::{CacheSpec, Format, Lane, Layout, Retention};
-pub use step::Step;
+pub use step::{Step, VisibleRows};
 pub use store::{KvShape, KvStore, StoreConfig};
 pub use uncached::Uncached;
 
-pub use crate::kernels::HeadShape;
+pub use crate::kernels::{
+    HeadShape,
+    codec::{Group, Number, Over, RowGroups, Rule},
+};
 
 use candle_core::Tensor;
 

@@ -3,11 +3,13 @@
 mod append;
 mod device;
 mod host;
+mod inspect;
 
 use candle_core::Tensor;
 
 pub(super) use device::check_shape;
 pub(super) use host::attend_whole;
+pub use inspect::VisibleRows;
 
 use super::{
     CacheError, KvAccess, KvStore, Layout, Probe, Span,

@@ -8,7 +8,10 @@ pub mod session;
 
 pub use record::{Phase, StepRecord};
 pub use sampling::Sampling;
-pub use session::{Ask, Attention, Inspection, LayerStep, MAX_FORKS, Session, SessionConfig, TakenOver};
+pub use session::{
+    Ask, Attention, InspectedRow, Inspection, LayerStep, MAX_FORKS, OnlineSoftmax, Session, SessionConfig, SoftmaxTile,
+    Stored, TakenOver,
+};
 
 use crate::{cache::CacheError, model::ModelError};
 
@@ -25,6 +28,8 @@ pub enum EngineError {
     NoFork,
     #[error("a lane without a cache has nothing to fork")]
     NoCache,
+    #[error("there is no {what} {asked}: there are {n}, numbered from 0")]
+    NotThere { what: &'static str, asked: usize, n: usize },
     #[error("sampling: {0}")]
     BadSampling(String),
     #[error("the logits hold no number (NaN): the weights are damaged or the format lost them")]

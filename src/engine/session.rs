@@ -8,7 +8,7 @@ mod take_over;
 
 pub use attention::Attention;
 pub use forks::MAX_FORKS;
-pub use inspect::{Ask, Inspection};
+pub use inspect::{Ask, InspectedRow, Inspection, OnlineSoftmax, SoftmaxTile, Stored};
 pub use layers::LayerStep;
 pub use take_over::TakenOver;
 

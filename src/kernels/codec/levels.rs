@@ -77,8 +77,8 @@ impl Levels {
         scales: &[u8],
         out: &mut [f32],
     ) {
-        let RowShape { n_kv_head, head_dim } = shape;
-        let (ranges, outliers) = scales.split_at(if self.channels.is_empty() { n_kv_head * PAIR } else { 0 });
+        let head_dim = shape.head_dim;
+        let (ranges, outliers) = self.split(shape, scales);
         let first = kv_head * head_dim;
         for (chunk, (bytes, out)) in codes.chunks_exact(bits).zip(out.chunks_exact_mut(8)).enumerate() {
             for (i, (code, x)) in pack::unpack_dense(bits, bytes).into_iter().zip(out).enumerate() {
@@ -86,16 +86,29 @@ impl Levels {
                 *x = centre + half * self.levels[usize::from(code)];
             }
         }
-        for stored in outliers.chunks_exact(PAIR) {
-            let index = usize::from(u16::from_ne_bytes([stored[0], stored[1]]));
-            if let Some(x) = index.checked_sub(first).and_then(|index| out.get_mut(index)) {
-                *x = read_f16(&stored[2..]);
+        for (channel, outlier) in outliers {
+            if let Some(x) = channel.checked_sub(first).and_then(|index| out.get_mut(index)) {
+                *x = outlier;
             }
         }
     }
 
+    /// The scales of a token: ranges of its heads, where rows have their own, and the channels that lie apart, with their numbers.
+    pub(super) fn split<'a>(
+        &self,
+        shape: RowShape,
+        scales: &'a [u8],
+    ) -> (&'a [u8], impl Iterator<Item = (usize, f32)> + use<'a>) {
+        let (ranges, outliers) = scales.split_at(if self.channels.is_empty() { shape.n_kv_head * PAIR } else { 0 });
+        let outlier = |stored: &[u8]| {
+            let index = u16::from_ne_bytes([stored[0], stored[1]]);
+            (index != NOBODY).then(|| (usize::from(index), read_f16(&stored[2..])))
+        };
+        (ranges, outliers.chunks_exact(PAIR).filter_map(outlier))
+    }
+
     /// Centre and half range of a channel.
-    fn range(&self, ranges: &[u8], head_dim: usize, channel: usize) -> (f32, f32) {
+    pub(super) fn range(&self, ranges: &[u8], head_dim: usize, channel: usize) -> (f32, f32) {
         self.channels.get(channel).copied().unwrap_or_else(|| {
             let stored = &ranges[channel / head_dim * PAIR..][..PAIR];
             (read_f16(&stored[..2]), read_f16(&stored[2..]))

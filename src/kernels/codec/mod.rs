@@ -17,6 +17,7 @@
 
 mod affine;
 mod channels;
+mod describe;
 mod find;
 mod floats;
 mod ggml;
@@ -34,6 +35,7 @@ use super::{
     tiles::{Rows, RunRows},
 };
 
+pub use describe::{Group, Number, Over, RowGroups, Rule};
 pub use levels::Levels;
 pub(super) use packed::{Packed, Scales, WithRows};
 
