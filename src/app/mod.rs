@@ -50,6 +50,8 @@ pub struct Options {
     pub device: DeviceChoice,
     /// The pane that is shown first.
     pub pane: Pane,
+    /// A second pane at its right.
+    pub beside: Option<Pane>,
     /// What a measurement of quality reads.
     pub quality: QualityForm,
     /// A trace to show instead of a run.
@@ -62,6 +64,10 @@ pub struct Options {
     pub autorun: bool,
     /// Writes a picture of the window once its first run is over, and closes it.
     pub screenshot: Option<PathBuf>,
+    /// Runs the script that measures the window, leaves its report here and closes.
+    pub bench: Option<window::bench::Shared>,
+    /// When the program began, for the time to the first frame.
+    pub started: std::time::Instant,
     /// Takes the time of each frame.
     pub frame_times: Option<FrameTimes>,
 }
@@ -75,12 +81,15 @@ impl Default for Options {
             tokens: DEFAULT_TOKENS,
             device: DeviceChoice::Auto,
             pane: Pane::default(),
+            beside: None,
             quality: QualityForm::default(),
             trace: None,
             forced: false,
             offline: false,
             autorun: false,
             screenshot: None,
+            bench: None,
+            started: std::time::Instant::now(),
             frame_times: None,
         }
     }

@@ -46,10 +46,7 @@ fn a_lane_that_is_fed_the_first_lanes_tokens_can_differ_in_any() {
     }
     let lane = &run.lanes[1];
     assert_eq!((lane.agreed, lane.first_divergence, &lane.differing), (2, Some(1), &vec![1, 3, 4]));
-    assert_eq!(
-        pieces(&run, 1),
-        [("a", None), (" b", Some(1)), (" c", None), (" d", Some(3)), (" e", Some(4))]
-    );
+    assert_eq!(pieces(&run, 1), [("a", None), (" b", Some(1)), (" c", None), (" d", Some(3)), (" e", Some(4))]);
     run.facts = Some(Facts { prompt_tokens: 1, ..Facts::default() });
     run.lanes[0].text = "A B C D E".into();
     assert_eq!(run.token_text(1, 0, 1), Some("A"), "what it has read is the first lane's text");

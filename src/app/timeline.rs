@@ -48,11 +48,10 @@ impl Timeline {
         Ok(Self::new(Some(path.into()), Arc::new(Recording::open(path)?)))
     }
 
-    /// Of a trace and then another beside it ([`Recording::beside`]).
+    /// Of a run, live or opened, with a trace beside it ([`Recording::beside`]).
     #[must_use]
-    pub fn beside(&self, other: &Self) -> Self {
-        let both = self.recording.beside(&other.recording);
-        Self::new(self.path.clone(), Arc::new(both))
+    pub fn beside(recording: &Recording, other: &Self) -> Self {
+        Self::new(other.path.clone(), Arc::new(recording.beside(&other.recording)))
     }
 
     fn new(path: Option<PathBuf>, recording: Arc<Recording>) -> Self {

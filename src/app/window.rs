@@ -1,12 +1,14 @@
 //! The app: events in, panels out, buttons to the engine.
 
+pub mod bench;
+mod files;
 mod panes;
 mod quality;
 mod timeline;
 
 use std::{
     io,
-    sync::mpsc::Receiver,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -49,6 +51,8 @@ pub struct App {
     latency: latency::View,
     memory: memory::View,
     pane: Pane,
+    /// A second pane at its right.
+    beside: Option<Pane>,
     attention: attention::View,
     blocks: blocks::View,
     /// The lanes that the engine was last asked to watch.
@@ -57,11 +61,18 @@ pub struct App {
     last_settings: Option<RunSettings>,
     /// All that happened in the run, and the moment of it that is shown.
     timeline: Option<Timeline>,
-    /// A trace that is being read.
-    opening: Option<Receiver<Result<Timeline, String>>>,
+    /// Asks for the path of a file.
+    dialog: panels::files::Dialog,
+    /// Files that are being read and written.
+    jobs: Vec<files::Job>,
+    /// What was said last.
+    said: Option<String>,
+    /// Traces that were opened, the newest first.
+    recent: Vec<PathBuf>,
     last_frame: Instant,
     next_run: u64,
     screenshot: Option<Screenshot>,
+    bench: Option<bench::Bench>,
     frame_times: Option<FrameTimes>,
 }
 
@@ -84,15 +95,20 @@ impl App {
             latency: latency::View::default(),
             memory: memory::View::default(),
             pane: options.pane,
+            beside: options.beside,
             attention: attention::View::default(),
             blocks: blocks::View::default(),
             watched: vec![],
             last_settings: None,
             timeline: None,
-            opening: None,
+            dialog: panels::files::Dialog::default(),
+            jobs: vec![],
+            said: None,
+            recent: vec![],
             last_frame: Instant::now(),
             next_run: 1,
             screenshot: options.screenshot.clone().map(Screenshot::new),
+            bench: options.bench.clone().map(|shared| bench::Bench::new(shared, options.started)),
             frame_times: options.frame_times.clone(),
         };
         if let Some(trace) = &options.trace {
@@ -262,7 +278,8 @@ impl App {
     }
 
     fn wanted_attention(&self) -> Vec<usize> {
-        if self.pane == Pane::Attention && !self.is_trace() { self.attention.lanes() } else { vec![] }
+        let is_shown = [Some(self.pane), self.beside].contains(&Some(Pane::Attention));
+        if is_shown && !self.is_trace() { self.attention.lanes() } else { vec![] }
     }
 
     /// True while a trace is shown: nothing computes.
@@ -358,6 +375,7 @@ impl App {
             });
         }
         egui::CentralPanel::default().show(ui, |ui| self.middle(ui));
+        self.files(ui.ctx());
         if let Some(action) = action {
             self.act(action);
         }
@@ -388,6 +406,7 @@ impl eframe::App for App {
             times.push(frame.info().cpu_usage, is_busy);
         }
         self.show(ui);
+        self.bench_frame(ui.ctx(), frame.info().cpu_usage);
         if self.has_settled() {
             let failure = self.failure();
             if let Some(screenshot) = &mut self.screenshot {

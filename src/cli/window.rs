@@ -1,11 +1,21 @@
 //! `kvlab app`: the window.
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
+use candle_core::Device;
 
-use super::options::ThreadArgs;
-use crate::app::{self, frame_times::FrameTimes, timeline::Timeline};
+use super::{CANCEL, options::ThreadArgs};
+use crate::{
+    app::{self, frame_times::FrameTimes, timeline::Timeline, window::bench},
+    measure::device::DeviceChoice,
+    model::ModelSource,
+    report::files,
+};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -54,6 +64,12 @@ pub struct Args {
     /// Take the picture of a real window instead, and close it
     #[arg(long, requires = "screenshot")]
     in_window: bool,
+    /// Measure this window: frames while the engine runs, a rest, an hour of replay; print a report and close
+    #[arg(long, conflicts_with_all = ["screenshot", "trace", "lanes", "tokens", "model", "pane"])]
+    bench_frames: bool,
+    /// Also write the report of --bench-frames as JSON
+    #[arg(long, value_name = "FILE.json", requires = "bench_frames")]
+    out: Option<PathBuf>,
     /// Write the time of each frame of that window, and print percentiles
     #[arg(long, value_name = "FILE.csv", requires = "in_window")]
     frame_times: Option<PathBuf>,
@@ -69,6 +85,9 @@ impl Args {
 /// No display, or a device that is not one.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut options = app::Options { autorun: args.autorun, ..Default::default() };
+    if args.bench_frames {
+        return bench_frames(options, args.out.as_deref());
+    }
     for (given, option) in
         [(&args.model, &mut options.model), (&args.prompt, &mut options.prompt), (&args.lanes, &mut options.lanes)]
     {
@@ -108,4 +127,26 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         app::draw(&options, picture)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The script that measures the window; exit code 1 where a bar was missed.
+fn bench_frames(mut options: app::Options, out: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let report = bench::Shared::default();
+    options.lanes = bench::LANES.into();
+    options.device = DeviceChoice::Cpu;
+    let prompt = ModelSource::Story.load(&Device::Cpu, &mut |_| {}, &CANCEL)?;
+    let prompt = prompt.tokenizer.as_ref().context("the story model has a tokenizer")?.encode(&options.prompt)?;
+    options.tokens = bench::CONTEXT - prompt.len();
+    (options.pane, options.beside) = (bench::PANES.0, Some(bench::PANES.1));
+    options.autorun = true;
+    options.bench = Some(report.clone());
+    options.started = std::time::Instant::now();
+    app::run(options)?;
+    let report = report.lock().ok().and_then(|mut report| report.take());
+    let report = report.context("the window was closed before the script had ended")?;
+    if let Some(path) = out {
+        files::write_json(path, &report)?;
+    }
+    let met = report.print(&mut io::stdout())?;
+    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,6 @@
 //! What the middle of the window shows.
 
-use egui::{Panel, Ui};
+use egui::{Align, Layout, Panel, Role, Ui, WidgetInfo};
 
 use super::App;
 use crate::app::{
@@ -15,8 +15,31 @@ impl App {
             for pane in Pane::ALL {
                 ui.selectable_value(&mut self.pane, pane, pane.name()).on_hover_text(pane.help());
             }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| self.choose_beside(ui));
         });
-        self.pane(ui, self.pane);
+        if let Some(beside) = self.beside.filter(|beside| *beside != self.pane) {
+            let width = ui.available_width();
+            Panel::right("beside").default_size(width * 0.5).size_range(width * 0.2..=width * 0.8).show(ui, |ui| {
+                self.pane(ui, beside);
+            });
+        }
+        egui::CentralPanel::default().show(ui, |ui| self.pane(ui, self.pane));
+    }
+
+    /// A second pane beside the first.
+    fn choose_beside(&mut self, ui: &mut Ui) {
+        let name = self.beside.map_or("Beside", Pane::name);
+        let menu = ui.menu_button(name, |ui| {
+            for pane in std::iter::once(None).chain(Pane::ALL.map(Some)) {
+                let name = pane.map_or("nothing", Pane::name);
+                if ui.selectable_label(self.beside == pane, name).clicked() {
+                    self.beside = pane;
+                    ui.close();
+                }
+            }
+        });
+        menu.response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "pane beside"));
+        menu.response.on_hover_text("A second pane at the right of the first");
     }
 
     fn pane(&mut self, ui: &mut Ui, pane: Pane) {

@@ -1,11 +1,5 @@
 //! Traces and moments: opened, dropped on the window, scrubbed, closed.
 
-use std::{
-    path::PathBuf,
-    sync::mpsc::{self, Receiver},
-    thread,
-};
-
 use egui::{Context, Key, Modifiers, Panel, Ui};
 
 use super::App;
@@ -31,30 +25,10 @@ impl App {
         self.timeline = Some(trace);
     }
 
-    /// Opens a trace that was dropped on the window, and shows one that has been read.
+    /// Opens a trace that was dropped on the window.
     pub(super) fn take_dropped(&mut self, ctx: &Context) {
         if let Some(path) = ctx.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf())) {
             self.open(ctx, path);
-        }
-        match self.opening.as_ref().map(Receiver::try_recv) {
-            Some(Ok(Ok(trace))) => self.show_trace(trace),
-            Some(Ok(Err(message))) => self.run.error = Some(message),
-            _ => return,
-        }
-        self.opening = None;
-    }
-
-    /// Reads a trace on a thread of its own.
-    pub(super) fn open(&mut self, ctx: &Context, path: PathBuf) {
-        let (window, (sender, receiver)) = (ctx.clone(), mpsc::channel());
-        let read = move || {
-            let trace = Timeline::open(&path);
-            let _ = sender.send(trace.map_err(|error| format!("{} cannot be opened: {error}", path.display())));
-            window.request_repaint();
-        };
-        match thread::Builder::new().name("trace".into()).spawn(read) {
-            Ok(_) => self.opening = Some(receiver),
-            Err(error) => self.run.error = Some(format!("the trace cannot be opened: {error}")),
         }
     }
 
