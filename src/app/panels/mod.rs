@@ -4,6 +4,7 @@ pub mod attention;
 pub mod axes;
 pub mod blocks;
 pub mod controls;
+pub mod inside;
 pub mod lanes;
 pub mod latency;
 pub mod memory;
