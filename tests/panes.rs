@@ -7,7 +7,7 @@ mod driver;
 use driver::{is_enabled, options, phase_is, press, tokens, until, window};
 use egui::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
-use kvlab::app::{Options, Pane, state::Phase, timeline::Timeline};
+use kvlab::app::{App, Options, Pane, state::Phase, timeline::Timeline};
 
 #[test]
 fn the_attention_pane_shows_every_token_that_ran() {
@@ -54,17 +54,36 @@ fn the_pane_can_be_opened_in_the_middle_of_a_run() {
 }
 
 #[test]
-fn a_lane_that_nobody_watched_is_not_shown_as_another() {
+fn a_lane_that_nobody_watched_is_made_up_for_when_the_run_is_over() {
     let mut window = window(&Options { pane: Pane::Attention, lanes: "none,contiguous,paged:16".into(), ..options() });
     press(&mut window, "Run");
     until(&mut window, "finished", phase_is(Phase::Finished));
-    assert_eq!(window.query_all_by_label_contains("attention of layer").count(), 1);
+    let known = |app: &App| app.run_state().attention.iter().map(|state| state.lane).collect::<Vec<_>>();
+    assert_eq!(known(window.state()), [1]);
     window.get_by_role_and_label(Role::ComboBox, "lane").click();
     window.run_steps(2);
     window.get_by_role_and_label(Role::Button, "paged:16").click();
-    window.run_steps(3);
-    assert_eq!(window.query_all_by_label_contains("attention of layer").count(), 0);
-    window.get_by_label_contains("Nobody watched this lane");
+    until(&mut window, "watched", move |app| known(app) == [1, 2]);
+    let prompt = window.state().run_state().facts.as_ref().expect("facts").prompt_tokens;
+    window.step();
+    window.get_by_label_contains(&format!("{} rows", prompt + 11));
+}
+
+#[test]
+fn the_numbers_of_a_token_can_be_looked_at_when_a_run_rests_or_is_over() {
+    let lanes = "contiguous,paged:16+int8".into();
+    let mut window = window(&Options { pane: Pane::Numbers, lanes, ..options() });
+    press(&mut window, "Step one token");
+    until(&mut window, "paused", phase_is(Phase::Paused));
+    until(&mut window, "looked at", |app| app.inspection().is_some());
+    press(&mut window, "Resume");
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    window.get_by_role_and_label(Role::ComboBox, "lane").click();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::Button, "paged:16+int8").click();
+    until(&mut window, "looked at", |app| app.inspection().is_some_and(|(lane, _)| *lane == 1));
+    window.run_steps(2);
+    window.check_accessibility();
 }
 
 #[test]

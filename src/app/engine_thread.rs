@@ -48,10 +48,13 @@ impl Active {
         }
     }
 
-    /// False for a run that waits for a command.
+    /// False for a run that waits for a command, or is over: what it stored can be looked at until the next begins.
     fn computes(&self) -> bool {
         match self {
-            Self::Run(running) => running.pace != Pace::Pause || !running.experiment.at_round_start(),
+            Self::Run(running) => {
+                let is_at_rest = running.pace == Pace::Pause && running.experiment.at_round_start();
+                !running.experiment.is_done() && !is_at_rest
+            }
             Self::Quality(_) => true,
         }
     }
@@ -423,7 +426,6 @@ impl Engine {
                 let rests = round_is_over && active.pace == Pace::Pause;
                 self.tell(run, What::Lane(event))?;
                 if is_done {
-                    self.active = None;
                     self.tell(run, What::Finished)
                 } else if rests {
                     self.tell(run, What::Paused)
@@ -431,10 +433,7 @@ impl Engine {
                     Ok(())
                 }
             }
-            Ok(None) => {
-                self.active = None;
-                self.tell(run, What::Finished)
-            }
+            Ok(None) => self.tell(run, What::Finished),
             Err(error) if error.is_cancelled() => {
                 self.active = None;
                 self.tell(run, What::Cancelled)

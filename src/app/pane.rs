@@ -12,12 +12,14 @@ pub enum Pane {
     Blocks,
     /// How the next token is made, layer by layer.
     Layers,
+    /// The stored numbers of one token beside the exact ones.
+    Numbers,
     /// What each lane gets wrong, for how many bytes.
     Quality,
 }
 
 impl Pane {
-    pub const ALL: [Self; 5] = [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Quality];
+    pub const ALL: [Self; 6] = [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Pane {
             Self::Attention => "Attention",
             Self::Blocks => "Blocks",
             Self::Layers => "Layers",
+            Self::Numbers => "Numbers",
             Self::Quality => "Quality",
         }
     }
@@ -36,6 +39,7 @@ impl Pane {
             Self::Attention => "Whom the tokens of one lane look at, in every head of every layer",
             Self::Blocks => "Where the tokens of one lane lie, what is shared and what is copied",
             Self::Layers => "How the next token is made, one layer after another",
+            Self::Numbers => "What is stored of one token, number by number, and how the newest token reads it",
             Self::Quality => "What each lane gets wrong, and for how many bytes: measured on held-out stories",
         }
     }

@@ -159,7 +159,10 @@ impl RunState {
 
     /// Takes an event in; those of other runs are too late and change nothing.
     pub fn apply(&mut self, event: Event) {
-        if event.run != self.id || !self.phase.is_active() {
+        // What a run that is over has stored can still be looked at.
+        let is_look = matches!(event.what, What::Lane(LaneEvent::Attention { .. }) | What::Refused(_));
+        let is_open = self.phase.is_active() || (self.phase == Phase::Finished && is_look);
+        if event.run != self.id || !is_open {
             return;
         }
         match event.what {

@@ -16,7 +16,7 @@ use egui::{Context, Key, Modifiers, Panel, Ui};
 
 use crate::{
     cache::{Lane, Layout},
-    engine::MAX_FORKS,
+    engine::{Inspection, MAX_FORKS},
     experiment::trace,
 };
 
@@ -55,6 +55,10 @@ pub struct App {
     beside: Option<Pane>,
     attention: attention::View,
     blocks: blocks::View,
+    inside: panels::inside::View,
+    /// The lane whose numbers are shown, and what was found there last.
+    inside_lane: usize,
+    inspection: Option<(usize, Inspection)>,
     /// The lanes that the engine was last asked to watch.
     watched: Vec<usize>,
     /// What ran last, to be run again.
@@ -98,6 +102,9 @@ impl App {
             beside: options.beside,
             attention: attention::View::default(),
             blocks: blocks::View::default(),
+            inside: panels::inside::View::default(),
+            inside_lane: 0,
+            inspection: None,
             watched: vec![],
             last_settings: None,
             timeline: None,
@@ -139,6 +146,12 @@ impl App {
         self.timeline.as_ref()
     }
 
+    /// The numbers of a token that were looked at last, and the lane they are of.
+    #[must_use]
+    pub fn inspection(&self) -> Option<&(usize, Inspection)> {
+        self.inspection.as_ref()
+    }
+
     /// What is filled in for the next run.
     pub fn form_mut(&mut self) -> &mut Form {
         &mut self.form
@@ -171,6 +184,7 @@ impl App {
         }
         self.run = run;
         self.timeline = None;
+        self.inspection = None;
         self.quality.give_way();
         self.last_settings = Some(settings.clone());
         self.tell(|worker| worker.start(id, settings, pace));
@@ -248,6 +262,7 @@ impl App {
             (What::Header(header), _) => self.timeline = Some(Timeline::live(Recording::new((**header).clone()))),
             (What::Lane(happened), Some(timeline)) => timeline.push(happened.clone()),
             (What::Finished, Some(timeline)) => timeline.end(trace::Outcome::Finished),
+            (What::Inspected { lane, inspection }, _) => self.inspection = Some((*lane, (**inspection).clone())),
             (What::Cancelled, Some(timeline)) => timeline.end(trace::Outcome::Cancelled),
             _ => {}
         }
@@ -263,6 +278,9 @@ impl App {
         if !lanes.get(self.attention.lane).is_some_and(is_cached) {
             self.attention.lane = cached;
         }
+        if !lanes.get(self.inside_lane).is_some_and(is_cached) {
+            self.inside_lane = cached;
+        }
         if !lanes.get(self.blocks.lane).is_some_and(is_paged) {
             self.blocks.lane = first(&is_paged).unwrap_or(cached);
         }
@@ -271,7 +289,7 @@ impl App {
     /// Only a pane that is looked at costs the engine anything.
     fn watch(&mut self) {
         let wanted = self.wanted_attention();
-        if self.run.phase.is_active() && wanted != self.watched {
+        if self.can_look() && wanted != self.watched {
             self.watched.clone_from(&wanted);
             self.tell(|worker| worker.watch(wanted));
         }
@@ -280,6 +298,11 @@ impl App {
     fn wanted_attention(&self) -> Vec<usize> {
         let is_shown = [Some(self.pane), self.beside].contains(&Some(Pane::Attention));
         if is_shown && !self.is_trace() { self.attention.lanes() } else { vec![] }
+    }
+
+    /// True where the engine still holds the run.
+    fn can_look(&self) -> bool {
+        self.run.phase.is_active() || (self.run.phase == Phase::Finished && !self.quality.phase.is_active())
     }
 
     /// True while a trace is shown: nothing computes.

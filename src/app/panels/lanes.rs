@@ -2,7 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use egui::{Button, ComboBox, DragValue, RichText, Role, TextEdit, TextStyle, Ui, WidgetInfo, vec2};
+use egui::{
+    Align, Button, ComboBox, DragValue, Layout as Direction, RichText, Role, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+};
 
 use super::controls::{caption, complaint};
 use crate::{
@@ -101,42 +103,54 @@ fn rows(ui: &mut Ui, form: &mut Form, paused: Option<Paused<'_>>) -> Option<(usi
         ui.horizontal(|ui| {
             badge(ui, form, index);
             let to = paused.as_ref().and_then(|paused| board::switch_to(&form.lanes, index, paused.lanes));
-            let buttons = if to.is_some() { 96.0 } else { 34.0 };
-            let mut text = row.clone();
-            let edit = TextEdit::singleline(&mut text).font(TextStyle::Monospace);
-            let edit = ui.add(edit.desired_width(ui.available_width() - buttons));
-            edit.widget_info(|| WidgetInfo::text_edit(true, &row, &text, format!("lane {letter}")));
-            if edit.changed() {
-                form.lanes = board::with_row(&form.lanes, index, &text);
-            }
-            if let Err(error) = board::parse(&row) {
-                edit.on_hover_text(error.to_string());
-            }
-            if let Some(to) = to {
-                let button = ui.button("Switch").on_hover_text(SWITCH_HELP);
-                button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("switch lane {letter}")));
-                if button.clicked() {
-                    switch = Some((index, to));
-                }
-            }
-            let menu = ui.menu_button("\u{2026}", |ui| {
-                for (name, what) in [
-                    ("Move up", Move::Up),
-                    ("Move down", Move::Down),
-                    ("Duplicate", Move::Duplicate),
-                    ("Remove", Move::Remove),
-                ] {
-                    if ui.button(name).clicked() {
-                        form.lanes = board::moved(&form.lanes, index, what);
-                        form.chosen = None;
-                        ui.close();
+            // From the right, so that the text gets what is left.
+            ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
+                options(ui, form, index);
+                if let Some(to) = to {
+                    let name = format!("switch lane {letter}");
+                    let button = ui.button("Switch").on_hover_text(SWITCH_HELP);
+                    button.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+                    if button.clicked() {
+                        switch = Some((index, to));
                     }
                 }
+                field(ui, form, index, &row);
             });
-            menu.response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("options of lane {letter}")));
         });
     }
     switch
+}
+
+/// What can be done with a lane.
+fn options(ui: &mut Ui, form: &mut Form, index: usize) {
+    let menu = ui.menu_button("\u{2026}", |ui| {
+        for (name, what) in
+            [("Move up", Move::Up), ("Move down", Move::Down), ("Duplicate", Move::Duplicate), ("Remove", Move::Remove)]
+        {
+            if ui.button(name).clicked() {
+                form.lanes = board::moved(&form.lanes, index, what);
+                form.chosen = None;
+                ui.close();
+            }
+        }
+    });
+    let name = format!("options of lane {}", theme::lane_letter(index));
+    menu.response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
+}
+
+/// A lane as text.
+fn field(ui: &mut Ui, form: &mut Form, index: usize, row: &str) {
+    let mut text = row.to_owned();
+    let edit = TextEdit::singleline(&mut text).font(TextStyle::Monospace).desired_width(ui.available_width());
+    let edit = ui.add(edit);
+    let name = format!("lane {}", theme::lane_letter(index));
+    edit.widget_info(|| WidgetInfo::text_edit(true, row, &text, &name));
+    if edit.changed() {
+        form.lanes = board::with_row(&form.lanes, index, &text);
+    }
+    if let Err(error) = board::parse(row) {
+        edit.on_hover_text(error.to_string());
+    }
 }
 
 /// The colour and letter of a lane; a click shows it in the menus.

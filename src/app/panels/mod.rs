@@ -5,6 +5,7 @@ pub mod axes;
 pub mod blocks;
 pub mod controls;
 pub mod files;
+pub mod inside;
 pub mod lanes;
 pub mod latency;
 pub mod layers;

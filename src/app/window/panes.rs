@@ -1,11 +1,12 @@
 //! What the middle of the window shows.
 
-use egui::{Align, Layout, Panel, Role, Ui, WidgetInfo};
+use egui::{Align, ComboBox, Layout, Panel, Role, Ui, WidgetInfo};
 
 use super::App;
 use crate::app::{
     pane::Pane,
     panels::{self, attention, blocks, latency, memory, summary, text},
+    state::Phase,
     timeline::Timeline,
 };
 
@@ -57,6 +58,58 @@ impl App {
                 }
             }
             Pane::Layers => panels::layers::show(ui, run),
+            Pane::Numbers => self.numbers(ui),
+        }
+    }
+
+    fn numbers(&mut self, ui: &mut Ui) {
+        let run = &self.run;
+        ui.horizontal(|ui| {
+            let label = ui.label("lane");
+            let name = |lane: usize| run.lanes.get(lane).map_or("-", |lane| lane.name.as_str());
+            let chooser = ComboBox::from_id_salt("numbers lane").selected_text(name(self.inside_lane));
+            let chooser = chooser.show_ui(ui, |ui| {
+                for lane in 0..run.lanes.len() {
+                    ui.selectable_value(&mut self.inside_lane, lane, name(lane));
+                }
+            });
+            chooser.response.labelled_by(label.id);
+        });
+        let lane = self.inside_lane;
+        let Some(state) = run.lanes.get(lane) else { return };
+        let possible = match run.phase {
+            _ if self.timeline.as_ref().is_some_and(Timeline::is_trace) => {
+                Err("A trace holds no keys and values. Run the lanes here to look into them")
+            }
+            _ if self.timeline.as_ref().is_some_and(|timeline| timeline.past().is_some()) => {
+                Err("The past is shown; what is stored is known of the newest moment only (press To the end)")
+            }
+            Phase::Paused => Ok(()),
+            Phase::Finished if !self.quality.phase.is_active() => Ok(()),
+            ref phase if phase.is_active() => Err("Pause the run to look at what it stored"),
+            _ => Err("The run is gone; run again, and pause or let it finish"),
+        };
+        let facts = run.facts.as_ref();
+        let (n_layer, n_head) =
+            facts.and_then(|facts| facts.shape).map_or((0, 0), |shape| (shape.n_layer, shape.n_head));
+        // The newest token is stored with the next step.
+        let prompt_tokens = facts.map_or(0, |facts| facts.prompt_tokens);
+        let stored_tokens = state.records.len().checked_sub(1).map_or(0, |generated| prompt_tokens + generated);
+        let token_text = |position: usize| run.token_text(lane, 0, position);
+        let inspection = self.inspection.as_ref().filter(|(of, _)| *of == lane).map(|(_, found)| found);
+        let context = panels::inside::Context {
+            lane,
+            name: &state.name,
+            n_layer,
+            n_head,
+            stored_tokens,
+            token_text: &token_text,
+            inspection,
+            possible,
+        };
+        let ask = panels::inside::show(ui, &mut self.inside, context);
+        if let Some(ask) = ask {
+            self.tell(|worker| worker.inspect(lane, ask));
         }
     }
 
