@@ -164,7 +164,7 @@ fn reset_empties_the_window_even_in_the_middle_of_a_run() {
 fn a_bad_lane_shows_its_error_and_cannot_run() {
     let mut window = window(&options());
     write(&mut window, "Lanes", Role::MultilineTextInput, "none,paged:0");
-    window.get_by_label_contains("a block holds at least 1 token");
+    assert!(window.query_all_by_label_contains("a block holds at least 1 token").count() >= 1);
     assert!(!is_enabled(&window, "Run") && !is_enabled(&window, "Step one token"));
     press(&mut window, "Presets");
     press(&mut window, "Layouts");

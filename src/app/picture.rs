@@ -9,6 +9,8 @@ use super::{Options, raster::Raster, window::App};
 const SIZE: egui::Vec2 = vec2(1280.0, 800.0);
 /// Frames after the last event, so that every size has settled.
 const SETTLING_FRAMES: usize = 4;
+/// A minute: a large model may take that long to be looked into.
+const MOST_WAITS: usize = 3_000;
 /// How long a run may say nothing before it is looked at again.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -34,6 +36,14 @@ pub fn draw(options: &Options) -> Result<(ColorImage, Option<String>), String> {
         std::thread::sleep(WAIT);
     }
     let mut output = frame(&mut app);
+    // A pane may ask the engine for more once it is drawn.
+    for _ in 0..MOST_WAITS {
+        if !app.waits() {
+            break;
+        }
+        std::thread::sleep(WAIT);
+        output = frame(&mut app);
+    }
     for _ in 0..SETTLING_FRAMES {
         output = frame(&mut app);
     }
