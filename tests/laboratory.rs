@@ -196,7 +196,8 @@ fn a_run_is_kept_opened_and_put_beside_another() {
     let exported = folder.path().join("export");
     file(&mut window, "Export", &exported);
     until(&mut window, "exported", |_| exported.join("summary.json").exists());
-    for name in ["trace.jsonl", "records.csv", "summary.json", "latency.svg", "latency.png", "memory.svg", "memory.png"] {
+    for name in ["trace.jsonl", "records.csv", "summary.json", "latency.svg", "latency.png", "memory.svg", "memory.png"]
+    {
         assert!(exported.join(name).exists(), "{name}");
     }
 }

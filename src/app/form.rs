@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cache::{Lane, spec::parse_lanes},
     engine::Sampling,
@@ -12,14 +14,17 @@ use crate::{
 use super::{board, draft::LaneDraft, worker::RunSettings};
 
 /// The fields of the controls.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Form {
     pub model: String,
     pub prompt: String,
     pub lanes: String,
     /// The lane that the menus show; `None`: a new one.
+    #[serde(skip)]
     pub chosen: Option<usize>,
     /// What the menus say.
+    #[serde(skip)]
     pub draft: LaneDraft,
     pub tokens: usize,
     pub temperature: f64,
@@ -34,13 +39,21 @@ pub struct Form {
     pub speed: Optional<f64>,
     /// Empty: no limit.
     pub cache_memory: String,
+    #[serde(skip)]
     pub device: DeviceChoice,
     /// Download nothing; not a field of the controls.
+    #[serde(skip)]
     pub offline: bool,
 }
 
+impl Default for Form {
+    fn default() -> Self {
+        super::Options::default().form()
+    }
+}
+
 /// A number with a switch: switched off it is ignored, and remembered.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Optional<T> {
     pub is_on: bool,
     pub value: T,

@@ -10,13 +10,17 @@ pub mod draft;
 mod engine_thread;
 pub mod form;
 pub mod frame_times;
+pub mod glossary;
+pub mod notes;
 mod pane;
 pub mod panels;
 mod picture;
+pub mod prefs;
 pub mod quality;
 pub mod raster;
 pub mod recording;
 mod screenshot;
+pub mod shortcuts;
 pub mod spots;
 pub mod state;
 pub mod theme;
@@ -54,6 +58,10 @@ pub struct Options {
     pub beside: Option<Pane>,
     /// What a measurement of quality reads.
     pub quality: QualityForm,
+    /// How the window looks; `None`: as it did last.
+    pub look: Option<theme::Look>,
+    /// Begins as the window was left, and remembers how it is left.
+    pub remembers: bool,
     /// A trace to show instead of a run.
     pub trace: Option<Timeline>,
     /// Every lane is fed the first lane's tokens.
@@ -83,6 +91,8 @@ impl Default for Options {
             pane: Pane::default(),
             beside: None,
             quality: QualityForm::default(),
+            look: None,
+            remembers: false,
             trace: None,
             forced: false,
             offline: false,
@@ -136,14 +146,17 @@ pub enum AppError {
 ///
 /// # Errors
 /// [`AppError`]
-pub fn run(options: Options) -> Result<(), AppError> {
+pub fn run(mut options: Options) -> Result<(), AppError> {
     if !has_display() {
         return Err(AppError::NoDisplay);
     }
+    // A window that is measured or pictured is the same every time.
+    options.remembers = options.bench.is_none() && options.screenshot.is_none();
+    let size = options.remembers.then(|| prefs::PrefsFile::from_env().1.window_size).flatten();
     let viewport = egui::ViewportBuilder::default()
         .with_title("kvlab")
         .with_app_id("kvlab")
-        .with_inner_size([1280.0, 800.0])
+        .with_inner_size(size.unwrap_or([1280.0, 800.0]))
         .with_min_inner_size([900.0, 600.0]);
     let native = eframe::NativeOptions { viewport, renderer: eframe::Renderer::Glow, ..Default::default() };
     let outcome = screenshot::Outcome::default();

@@ -1,7 +1,9 @@
 //! The panes of the window, by name.
 
+use serde::{Deserialize, Serialize};
+
 /// What the middle of the window shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pane {
     /// Latency, memory and text of every lane.
     #[default]

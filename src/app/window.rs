@@ -2,8 +2,10 @@
 
 pub mod bench;
 mod files;
+mod keys;
 mod panes;
 mod quality;
+mod remember;
 mod timeline;
 
 use std::{
@@ -12,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use egui::{Context, Key, Modifiers, Panel, Ui};
+use egui::{Context, Panel, Ui};
 
 use crate::{
     cache::{Lane, Layout},
@@ -24,8 +26,10 @@ use super::{
     Options,
     form::Form,
     frame_times::FrameTimes,
+    notes::Notes,
     pane::Pane,
     panels::{self, attention, blocks, controls::Action, latency, memory},
+    prefs::PrefsFile,
     quality::{QualityForm, QualityState},
     recording::Recording,
     screenshot::{Outcome, Screenshot},
@@ -69,8 +73,14 @@ pub struct App {
     dialog: panels::files::Dialog,
     /// Files that are being read and written.
     jobs: Vec<files::Job>,
-    /// What was said last.
-    said: Option<String>,
+    notes: Notes,
+    help: panels::help::Help,
+    glossary: panels::glossary::View,
+    /// The lessons are shown.
+    learns: bool,
+    memory_of: Option<remember::Memory>,
+    /// Of a real window, for what is written when it closes.
+    context: Option<Context>,
     /// Traces that were opened, the newest first.
     recent: Vec<PathBuf>,
     last_frame: Instant,
@@ -110,7 +120,12 @@ impl App {
             timeline: None,
             dialog: panels::files::Dialog::default(),
             jobs: vec![],
-            said: None,
+            notes: Notes::default(),
+            help: panels::help::Help::default(),
+            glossary: panels::glossary::View::default(),
+            learns: false,
+            memory_of: None,
+            context: options.remembers.then(|| ctx.clone()),
             recent: vec![],
             last_frame: Instant::now(),
             next_run: 1,
@@ -118,6 +133,11 @@ impl App {
             bench: options.bench.clone().map(|shared| bench::Bench::new(shared, options.started)),
             frame_times: options.frame_times.clone(),
         };
+        if options.remembers {
+            app.remember_from(ctx, options, PrefsFile::from_env());
+        } else if let Some(look) = options.look {
+            theme::apply(ctx, look);
+        }
         if let Some(trace) = &options.trace {
             app.show_trace(trace.clone());
         } else if options.autorun && options.pane == Pane::Quality {
@@ -266,7 +286,9 @@ impl App {
             (What::Cancelled, Some(timeline)) => timeline.end(trace::Outcome::Cancelled),
             _ => {}
         }
+        let before = self.run.phase.clone();
         self.run.apply(event);
+        self.announce(&before);
     }
 
     /// The lanes that the panes of one lane begin with: one that has something to show there.
@@ -345,23 +367,6 @@ impl App {
         }
     }
 
-    /// Space runs and pauses, the right arrow makes a step, unless a field has the keyboard.
-    fn keys(&self, ctx: &Context) -> Option<Action> {
-        if ctx.memory(|memory| memory.focused().is_some()) {
-            return None;
-        }
-        let pressed = |key| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, key));
-        let has_run = self.last_settings.is_some();
-        let buttons = panels::controls::Buttons::of(self.phase(), self.form.check().is_ok(), has_run);
-        if pressed(Key::Space) {
-            buttons.for_space()
-        } else if pressed(Key::ArrowRight) {
-            buttons.step.then_some(Action::Step)
-        } else {
-            None
-        }
-    }
-
     /// Takes in what happened since the last frame. [`App::show`] draws it.
     pub fn update(&mut self, ctx: &Context) {
         self.take_dropped(ctx);
@@ -380,14 +385,19 @@ impl App {
 
     /// Draws the window.
     pub fn show(&mut self, ui: &mut Ui) {
-        Panel::top("status").show(ui, |ui| panels::status::show(ui, self.run_state(), &self.quality));
+        self.keys(ui.ctx());
+        let refuses = |task| self.refuses(task);
+        let bar =
+            Panel::top("status").show(ui, |ui| panels::status::show(ui, self.run_state(), &self.quality, &refuses));
+        if let Some(menu) = bar.inner {
+            self.choose(ui.ctx(), menu);
+        }
         let mut action = None;
         if let Some(error) = self.run.error.as_ref().or(self.quality.error.as_ref()) {
             Panel::top("error").show(ui, |ui| action = panels::status::error(ui, error));
         }
         self.timeline_bar(ui);
         if !self.is_trace() {
-            action = action.or(self.keys(ui.ctx()));
             let width = (ui.available_width() * 0.252).clamp(270.0, 340.0);
             Panel::left("controls").default_size(width).size_range(270.0..=440.0).show(ui, |ui| {
                 let phase = self.phase().clone();
@@ -399,6 +409,10 @@ impl App {
         }
         egui::CentralPanel::default().show(ui, |ui| self.middle(ui));
         self.files(ui.ctx());
+        panels::glossary::window(ui.ctx(), &mut self.glossary);
+        panels::help::show(ui.ctx(), &mut self.help);
+        panels::notes::show(ui.ctx(), &mut self.notes);
+        self.remember(ui.ctx(), false);
         if let Some(action) = action {
             self.act(action);
         }
@@ -432,6 +446,12 @@ impl eframe::App for App {
     fn raw_input_hook(&mut self, _ctx: &Context, raw_input: &mut egui::RawInput) {
         if self.screenshot.is_some() {
             raw_input.events.retain(|event| !matches!(event, egui::Event::PointerMoved(_)));
+        }
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        if let Some(ctx) = self.context.clone() {
+            self.remember(&ctx, true);
         }
     }
 

@@ -22,7 +22,9 @@ use crate::{
 Examples:
   kvlab app --model shape:gpt2 --lanes contiguous,contiguous+int8 --tokens 300
   kvlab app --lanes contiguous,paged:16+window:4/60 --pane blocks
-  kvlab app --pane attention                         begin with whom the tokens look at
+  kvlab app --pane attention --beside blocks         two panes side by side
+  kvlab app --look projector                         large type and high contrast
+  kvlab app --bench-frames --out frames.json         measure this window itself
   kvlab app --trace run1/trace.jsonl                 a run again, without model or GPU
   kvlab app --screenshot window.png                  run once and draw the window, without a display
   kvlab app --screenshot quality.png --pane quality  measure what the lanes lose and draw that
@@ -48,9 +50,18 @@ pub struct Args {
     device: Option<String>,
     #[command(flatten)]
     threads: ThreadArgs,
-    /// What the window shows first: cost, attention, blocks or quality [default: cost]
+    /// What the window shows first: cost, attention, blocks, layers, numbers or quality [default: as it did last, or cost]
     #[arg(long)]
     pane: Option<String>,
+    /// A second pane beside it
+    #[arg(long, value_name = "PANE")]
+    beside: Option<String>,
+    /// How the window looks: dark, light or projector [default: as it did last]
+    #[arg(long)]
+    look: Option<String>,
+    /// Feed every lane the first lane's tokens, so that every prediction can be compared
+    #[arg(long)]
+    forced: bool,
     /// Show trace.jsonl of a run instead of running
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "prompt", "lanes", "tokens", "device", "autorun"])]
     trace: Option<PathBuf>,
@@ -103,6 +114,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(pane) = &args.pane {
         options.pane = pane.parse().map_err(anyhow::Error::msg)?;
     }
+    if let Some(pane) = &args.beside {
+        options.beside = Some(pane.parse().map_err(anyhow::Error::msg)?);
+    }
+    options.look = args.look.as_deref().map(str::parse).transpose()?;
+    options.forced = args.forced;
     if let Some(path) = &args.trace {
         let trace = Timeline::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         options.trace = Some(trace);

@@ -158,7 +158,7 @@ fn badge(ui: &mut Ui, form: &mut Form, index: usize) {
     let is_chosen = form.chosen == Some(index);
     let color = theme::lane_color(index, ui.visuals());
     let letter = theme::lane_letter(index);
-    let text = RichText::new(&letter).strong().color(ui.visuals().extreme_bg_color).background_color(color);
+    let text = RichText::new(letter).strong().color(ui.visuals().extreme_bg_color).background_color(color);
     let badge = ui.add(Button::selectable(is_chosen, text).min_size(vec2(22.0, 22.0)));
     badge.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, format!("menus of lane {letter}")));
     if badge

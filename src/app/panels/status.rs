@@ -1,13 +1,13 @@
 //! The bar on top: what runs where, how far it is, and what went wrong.
 
-use egui::{Align, Layout, ProgressBar, RichText, Theme, Ui};
+use egui::{Align, Layout, ProgressBar, RichText, Ui};
 
 use crate::{
     app::{
-        panels::controls::Action,
+        panels::{controls::Action, files::Task},
         quality::QualityState,
         state::{LaneState, Phase, RunState},
-        theme,
+        theme::{self, Look},
         worker::Facts,
     },
     experiment::LaneEnd,
@@ -18,8 +18,24 @@ use crate::{
 /// What the window says about random weights, on top and above the text.
 pub const RANDOM_WEIGHTS: &str = "random weights: the text means nothing";
 
-/// The bar itself.
-pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
+/// What a menu of the bar asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    File(Task),
+    Look(Look),
+    Help,
+    Glossary,
+    Learn,
+}
+
+/// The bar itself. `refuses` says why a file cannot be read or written now.
+pub fn show(
+    ui: &mut Ui,
+    run: &RunState,
+    quality: &QualityState,
+    refuses: &dyn Fn(Task) -> Option<&'static str>,
+) -> Option<Menu> {
+    let mut chosen = None;
     let measures = quality.phase.is_active() || (run.phase == Phase::Empty && quality.phase != Phase::Empty);
     ui.horizontal(|ui| {
         ui.heading("kvlab");
@@ -38,7 +54,7 @@ pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
             ui.add(ProgressBar::new(share).desired_width(120.0));
         }
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            theme_button(ui);
+            chosen = menus(ui, refuses);
             if let Some(facts) = if measures { &quality.facts } else { &run.facts } {
                 ui.add(egui::Label::new(RichText::new(describe(facts)).weak()).truncate())
                     .on_hover_text(details(facts));
@@ -48,6 +64,7 @@ pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
             }
         });
     });
+    chosen
 }
 
 /// An error in full, until it is dismissed or the next run begins.
@@ -105,15 +122,40 @@ fn stopped(run: &RunState) -> String {
     stopped.collect()
 }
 
-fn theme_button(ui: &mut Ui) {
-    let (name, other) = match ui.theme() {
-        Theme::Dark => ("Light theme", Theme::Light),
-        Theme::Light => ("Dark theme", Theme::Dark),
+/// The menus at the right.
+fn menus(ui: &mut Ui, refuses: &dyn Fn(Task) -> Option<&'static str>) -> Option<Menu> {
+    let mut chosen = None;
+    let mut button = |ui: &mut Ui, name: &str, help: &str, then: Menu| {
+        if ui.button(name).on_hover_text(help).clicked() {
+            chosen = Some(then);
+        }
     };
-    let help = "Light suits a projector in a bright room. Ctrl and + or - change the size of everything.";
-    if ui.button(name).on_hover_text(help).clicked() {
-        ui.ctx().set_theme(other);
-    }
+    button(ui, "Help", "The keys of the window (F1)", Menu::Help);
+    button(ui, "Glossary", "What the words mean", Menu::Glossary);
+    button(ui, "Learn", "Guided tours (F2)", Menu::Learn);
+    let now = theme::look(ui.ctx());
+    let looks = ui.menu_button("Look", |ui| {
+        for look in Look::ALL {
+            if ui.selectable_label(look == now, look.name()).clicked() {
+                chosen = Some(Menu::Look(look));
+                ui.close();
+            }
+        }
+    });
+    looks.response.on_hover_text("Dark, light, or for a projector (T). Ctrl and + or - change the size of everything");
+    let files = ui.menu_button("File", |ui| {
+        for task in Task::ALL {
+            let refusal = refuses(task);
+            let button = ui.add_enabled(refusal.is_none(), egui::Button::new(task.name()));
+            let button = button.on_hover_text(task.help()).on_disabled_hover_text(refusal.unwrap_or_default());
+            if button.clicked() {
+                chosen = Some(Menu::File(task));
+                ui.close();
+            }
+        }
+    });
+    files.response.on_hover_text("Open, compare, save and export runs");
+    chosen
 }
 
 fn describe(facts: &Facts) -> String {

@@ -14,6 +14,7 @@ use egui::Context;
 use super::App;
 use crate::app::{
     panels::files::Task,
+    prefs::MAX_RECENT,
     recording::{Recording, differences},
     screenshot,
     timeline::Timeline,
@@ -74,11 +75,11 @@ impl App {
         let shown = self.timeline.as_ref().map(|timeline| timeline.recording().clone());
         match (task, shown) {
             (Task::Open, _) => {
-                self.remember(&path);
+                self.has_opened(&path);
                 self.job(ctx, "trace", move || open(&path).map(|trace| Done::Opened(Box::new(trace))));
             }
             (Task::Beside, Some(recording)) => {
-                self.remember(&path);
+                self.has_opened(&path);
                 self.job(ctx, "trace", move || {
                     let other = open(&path)?;
                     let differs = differences(&recording.header, &other.recording().header);
@@ -120,11 +121,6 @@ impl App {
         }
     }
 
-    /// Tells a person something that needs no answer.
-    pub(super) fn say(&mut self, words: String) {
-        self.said = Some(words);
-    }
-
     fn take_picture(&mut self, ctx: &Context, path: PathBuf) {
         let (sender, receiver) = mpsc::channel();
         self.jobs.push(receiver);
@@ -150,15 +146,12 @@ impl App {
     }
 
     /// The newest first, each once.
-    fn remember(&mut self, path: &Path) {
+    fn has_opened(&mut self, path: &Path) {
         self.recent.retain(|known| known != path);
         self.recent.insert(0, path.into());
-        self.recent.truncate(MOST_RECENT);
+        self.recent.truncate(MAX_RECENT);
     }
 }
-
-/// Traces that are offered again.
-const MOST_RECENT: usize = 8;
 
 fn open(path: &Path) -> Result<Timeline, String> {
     Timeline::open(path).map_err(|error| format!("{} cannot be opened: {error}", path.display()))

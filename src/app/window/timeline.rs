@@ -1,6 +1,6 @@
 //! Traces and moments: opened, dropped on the window, scrubbed, closed.
 
-use egui::{Context, Key, Modifiers, Panel, Ui};
+use egui::{Context, Panel, Ui};
 
 use super::App;
 use crate::app::{
@@ -35,7 +35,7 @@ impl App {
     /// The bar at the bottom, and its keys.
     pub(super) fn timeline_bar(&mut self, ui: &mut Ui) {
         let Some(timeline) = &self.timeline else { return };
-        let mut chosen = if timeline.is_trace() { Self::trace_keys(ui.ctx()) } else { None };
+        let mut chosen = None;
         let shown = timeline.past().unwrap_or(&self.run);
         Panel::bottom("timeline").show(ui, |ui| chosen = show(ui, timeline, shown).or(chosen));
         if let Some(chosen) = chosen {
@@ -60,18 +60,20 @@ impl App {
         }
     }
 
-    /// Space plays and pauses, the arrows step.
-    fn trace_keys(ctx: &Context) -> Option<TimelineAction> {
-        if ctx.memory(|memory| memory.focused().is_some()) {
-            return None;
-        }
-        let keys = [
-            (Key::Space, TimelineAction::Toggle),
-            (Key::ArrowLeft, TimelineAction::Back),
-            (Key::ArrowRight, TimelineAction::Forward),
-        ];
-        let pressed =
-            |(key, _): &(Key, TimelineAction)| ctx.input_mut(|input| input.consume_key(Modifiers::NONE, *key));
-        keys.into_iter().find(pressed).map(|(_, action)| action)
+    /// True while an earlier moment is shown.
+    pub(super) fn is_past(&self) -> bool {
+        self.timeline.as_ref().is_some_and(|timeline| timeline.past().is_some())
+    }
+
+    pub(super) fn toggle_timeline(&mut self) {
+        self.act_on_timeline(TimelineAction::Toggle);
+    }
+
+    pub(super) fn step_timeline(&mut self, is_forward: bool) {
+        self.act_on_timeline(if is_forward { TimelineAction::Forward } else { TimelineAction::Back });
+    }
+
+    pub(super) fn seek(&mut self, round: usize) {
+        self.act_on_timeline(TimelineAction::Seek(round));
     }
 }

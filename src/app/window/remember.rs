@@ -1,0 +1,92 @@
+//! What the window remembers from one start to the next, and where it goes.
+
+use egui::Context;
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use crate::app::{
+    Options,
+    form::Form,
+    notes::NoteKind,
+    pane::Pane,
+    prefs::{Prefs, PrefsFile},
+    theme,
+};
+
+/// How often the window looks whether there is something to write.
+const INTERVAL_SECS: f64 = 1.0;
+
+/// How the panes are arranged.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Layout {
+    pane: Pane,
+    beside: Option<Pane>,
+}
+
+/// The file, and when it was looked at last.
+pub(super) struct Memory {
+    file: PrefsFile,
+    looked_secs: f64,
+}
+
+impl App {
+    /// Begins as the window was left, unless somebody asked for something else on the command line.
+    pub(super) fn remember_from(
+        &mut self,
+        ctx: &Context,
+        options: &Options,
+        opened: (PrefsFile, Prefs, Option<String>),
+    ) {
+        let (file, prefs, note) = opened;
+        theme::apply(ctx, options.look.unwrap_or(prefs.look));
+        theme::set_zoom(ctx, prefs.zoom);
+        self.recent = prefs.recent_traces;
+        let asked = Options { bench: None, screenshot: None, frame_times: None, ..options.clone() };
+        if asked.form() == Options::default().form()
+            && let Some(form) = prefs.form.and_then(|form| serde_json::from_value::<Form>(form).ok())
+        {
+            self.form = Form { device: self.form.device, offline: self.form.offline, ..form };
+        }
+        if options.pane == Pane::default()
+            && options.beside.is_none()
+            && let Ok(layout) = serde_json::from_value::<Layout>(prefs.layout)
+        {
+            (self.pane, self.beside) = (layout.pane, layout.beside);
+        }
+        self.learn_from(prefs.learn);
+        if let Some(note) = note {
+            self.notes.push(NoteKind::Warning, note);
+        }
+        self.memory_of = Some(Memory { file, looked_secs: 0.0 });
+    }
+
+    fn prefs(&self, ctx: &Context) -> Prefs {
+        let size = ctx.input(|input| input.viewport().inner_rect).map(|rect| rect.size() * ctx.zoom_factor());
+        Prefs {
+            look: theme::look(ctx),
+            zoom: theme::zoom(ctx),
+            layout: serde_json::to_value(Layout { pane: self.pane, beside: self.beside }).unwrap_or_default(),
+            form: serde_json::to_value(&self.form).ok(),
+            recent_traces: self.recent.clone(),
+            learn: self.learn_value(),
+            window_size: size.map(|size| [size.x.round(), size.y.round()]),
+            ..Prefs::default()
+        }
+    }
+
+    /// Writes what has changed, now and then; `at_end`: at once.
+    pub(super) fn remember(&mut self, ctx: &Context, at_end: bool) {
+        let Some(mut memory) = self.memory_of.take() else { return };
+        let now_secs = ctx.input(|input| input.time);
+        if at_end || now_secs - memory.looked_secs >= INTERVAL_SECS {
+            memory.looked_secs = now_secs;
+            let prefs = self.prefs(ctx);
+            let kept = if at_end { memory.file.close(&prefs) } else { memory.file.keep(&prefs, now_secs) };
+            if let Err(error) = kept {
+                self.notes.push(NoteKind::Warning, format!("the window will not remember its settings: {error}"));
+            }
+        }
+        self.memory_of = Some(memory);
+    }
+}
