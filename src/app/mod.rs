@@ -4,7 +4,9 @@
 //! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
+pub mod agreement;
 pub mod board;
+pub mod comparison;
 mod decimate;
 pub mod draft;
 mod engine_thread;
@@ -23,6 +25,8 @@ mod screenshot;
 pub mod shortcuts;
 pub mod spots;
 pub mod state;
+pub mod summary;
+pub mod text_spans;
 pub mod theme;
 pub mod timeline;
 mod units;

@@ -1,5 +1,9 @@
 //! Quality in the window: what a person asks for, what the engine tells of it, and what the window knows. Free of egui.
 
+pub mod recall;
+
+use std::time::Instant;
+
 use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::quality::{LaneQuality, PositionQuality, QualitySettings, exact_lane},
@@ -10,6 +14,7 @@ use crate::{
 use super::{
     form::Form,
     state::Phase,
+    units::to_x,
     worker::{Event, Facts, What},
 };
 
@@ -50,6 +55,12 @@ pub struct MeasureSettings {
 }
 
 impl QualityForm {
+    /// All that is needed to see how far back lanes recall: every story, and no texts that lanes go on with by themselves.
+    #[must_use]
+    pub fn recall_test(self) -> Self {
+        Self { stories: MOST_STORIES, settings: QualitySettings { greedy_tokens: 0, ..self.settings }, ..self }
+    }
+
     /// # Errors
     /// Why there is nothing to measure.
     pub fn check(&self, form: &Form) -> Result<MeasureSettings, String> {
@@ -100,6 +111,10 @@ pub struct QualityState {
     /// None until the engine has told something.
     pub report: Option<QualityReport>,
     pub error: Option<String>,
+    /// When the first step began.
+    started: Option<Instant>,
+    /// From then to the newest report.
+    elapsed_secs: f64,
 }
 
 impl QualityState {
@@ -118,8 +133,14 @@ impl QualityState {
             What::Loading { done, all } => self.phase = Phase::Loading { done, all },
             What::Calibrating { done, all } => self.phase = Phase::Calibrating { done, all },
             What::Ready(facts) => self.facts = Some(*facts),
-            What::Running => self.phase = Phase::Measuring,
-            What::Quality(report) => self.report = Some(*report),
+            What::Running => {
+                self.phase = Phase::Measuring;
+                self.started = Some(Instant::now());
+            }
+            What::Quality(report) => {
+                self.report = Some(*report);
+                self.elapsed_secs = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+            }
             What::Finished => self.phase = Phase::Finished,
             What::Cancelled => self.phase = Phase::Cancelled,
             What::Failed(message) => self.fail(message),
@@ -183,6 +204,19 @@ impl QualityState {
         }
     }
 
+    /// How many steps took how long, and how long the others will take at that pace; `None` before the first step.
+    #[must_use]
+    pub fn pace(&self) -> Option<String> {
+        let QualityReport { done_steps, all_steps, .. } =
+            self.report.as_ref().filter(|report| report.done_steps > 0)?;
+        let mut words = format!("{done_steps} of {all_steps} steps in {:.0} s", self.elapsed_secs);
+        if self.phase.is_active() {
+            let left = self.elapsed_secs * to_x(all_steps.saturating_sub(*done_steps)) / to_x(*done_steps);
+            words.push_str(&format!(", about {left:.0} s left"));
+        }
+        Some(words)
+    }
+
     /// Why one that is over did not measure all that was asked.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
@@ -223,6 +257,23 @@ mod tests {
         let form = Options { model: "shape:gpt2".into(), ..Options::default() }.form();
         let message = QualityForm::default().check(&form).expect_err("no texts");
         assert!(message.contains("`kvlab quality --model shape:gpt2 --text FILE`"), "{message}");
+    }
+
+    #[test]
+    fn what_is_left_is_projected_from_what_is_done() {
+        let report = QualityReport { done_steps: 250, all_steps: 1000, ..QualityReport::default() };
+        let mut state = QualityState::new(7, check("paged:16").expect("a lane"));
+        assert_eq!(state.pace(), None);
+        (state.phase, state.report, state.elapsed_secs) = (Phase::Measuring, Some(report), 10.0);
+        assert_eq!(state.pace().as_deref(), Some("250 of 1000 steps in 10 s, about 30 s left"));
+        state.phase = Phase::Cancelled;
+        assert_eq!(state.pace().as_deref(), Some("250 of 1000 steps in 10 s"));
+    }
+
+    #[test]
+    fn a_recall_test_reads_every_story_and_generates_nothing() {
+        let form = QualityForm { stories: 2, tokens: 300, ..QualityForm::default() }.recall_test();
+        assert_eq!((form.stories, form.tokens, form.settings.greedy_tokens), (MOST_STORIES, 300, 0));
     }
 
     #[test]

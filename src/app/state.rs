@@ -2,6 +2,7 @@
 
 mod insight;
 mod text;
+mod tokens;
 
 pub use insight::{AttentionState, ForkState};
 pub use text::Piece;

@@ -48,7 +48,9 @@ pub fn quoted(text: Option<&str>) -> String {
     }
 }
 
-fn digits(value: f64) -> String {
+/// A number with three or four digits, in whatever unit it has.
+#[must_use]
+pub fn digits(value: f64) -> String {
     match value {
         v if v >= 100.0 => format!("{v:.0}"),
         v if v >= 10.0 => format!("{v:.1}"),

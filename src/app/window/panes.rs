@@ -115,9 +115,10 @@ impl App {
 
     fn quality(&mut self, ui: &mut Ui) {
         let refusal = self.check_quality().err();
+        let run = self.timeline.as_ref().and_then(Timeline::past).unwrap_or(&self.run);
         let (form, view) = (&mut self.quality_form, &mut self.quality_view);
-        if panels::quality::show(ui, &self.quality, form, view, refusal.as_deref()) {
-            self.measure();
+        if let Some(asked) = panels::quality::show(ui, run, &self.quality, form, view, refusal.as_deref()) {
+            self.measure_with(asked);
         }
     }
 

@@ -35,10 +35,14 @@ impl App {
 
     /// The settings of a measurement, or why there is none now.
     pub(super) fn check_quality(&self) -> Result<MeasureSettings, String> {
+        self.check_measurement(self.quality_form)
+    }
+
+    fn check_measurement(&self, form: QualityForm) -> Result<MeasureSettings, String> {
         if self.is_trace() {
             return Err("A trace is shown; close it to measure".into());
         }
-        let settings = self.quality_form.check(&self.form)?;
+        let settings = form.check(&self.form)?;
         if self.run.phase.is_active() {
             return Err(
                 "A run is under way, and the engine does one thing at a time: let it finish, or cancel it".into()
@@ -47,8 +51,13 @@ impl App {
         Ok(settings)
     }
 
+    /// Measures what the pane is set to.
     pub(super) fn measure(&mut self) {
-        match self.check_quality() {
+        self.measure_with(self.quality_form);
+    }
+
+    pub(super) fn measure_with(&mut self, form: QualityForm) {
+        match self.check_measurement(form) {
             Ok(settings) => {
                 let id = self.next_run;
                 self.next_run += 1;

@@ -3,7 +3,7 @@
 use egui::{Role, Ui, WidgetInfo};
 use egui_plot::HoverPosition;
 
-use super::{Shown, axis::LogAxis, line, plot};
+use super::{axis::LogAxis, line, plot, stories::Shown};
 use crate::{
     app::{
         panels::{axes, latency::token_label},

@@ -1,10 +1,10 @@
 //! Recall against distance: a line a lane.
 
-use egui::{Role, Ui, WidgetInfo};
+use egui::{Role, ScrollArea, Ui, WidgetInfo};
 use egui_plot::{GridMark, HoverPosition, PlotPoints, Points};
 
-use super::{Shown, line, plot, width};
-use crate::app::{panels::axes, theme, units::to_x};
+use super::{line, plot, stories::Shown, width};
+use crate::app::{panels::axes, quality::recall::words, spots, theme, units::to_x};
 
 pub const HELP: &str = "Of the facts that a story asks for again, how many the lane's likeliest token is right about, by the \
     number of tokens since they were last mentioned. A lane that forgets falls to the right.";
@@ -14,6 +14,26 @@ fn buckets(shown: &Shown<'_>) -> Vec<(String, usize)> {
     let exact = shown.report.lanes.iter().find(|lane| lane.is_exact);
     let asked = exact.into_iter().flat_map(|lane| &lane.recall_asked);
     asked.filter(|(_, asked)| **asked > 0).map(|(name, asked)| (name.clone(), *asked)).collect()
+}
+
+/// A sentence for each lane, and the plot as large as there is room.
+pub fn large(ui: &mut Ui, shown: &Shown<'_>) {
+    let exact = shown.report.lanes.iter().find(|lane| lane.is_exact);
+    ScrollArea::vertical().max_height(ui.available_height() * 0.45).show(ui, |ui| {
+        for (number, lane, _) in shown.lanes() {
+            let words = exact.and_then(|exact| words(lane, exact));
+            let words = words.unwrap_or_else(|| "was asked for no fact yet.".into());
+            ui.horizontal_wrapped(|ui| {
+                ui.spacing_mut().item_spacing.x = 5.0;
+                ui.weak(theme::lane_letter(number).to_string());
+                let name = if lane.is_exact { format!("{} (exact)", lane.lane) } else { lane.lane.clone() };
+                theme::lane_name(ui, number, &name);
+                ui.label(words);
+            });
+        }
+    });
+    let height = ui.available_height();
+    show(ui, shown, height);
 }
 
 pub fn show(ui: &mut Ui, shown: &Shown<'_>, height: f32) {
@@ -61,6 +81,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>, height: f32) {
                 plot.line(line(&visuals, (number, name, of), points));
             }
         });
+    spots::mark(ui.ctx(), spots::RECALL, drawn.response.rect);
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
 }
 

@@ -1,10 +1,14 @@
-//! What each lane wrote, and where it first differs from the first lane.
+//! What each lane wrote, and where it differs from the first lane.
 
-use egui::{Align, Button, CursorIcon, Label, RichText, ScrollArea, Ui, vec2};
+mod barcode;
+mod story;
+
+use egui::{Align, Button, CursorIcon, Label, RichText, ScrollArea, Ui};
 
 use crate::{
     app::{
         panels::status::RANDOM_WEIGHTS,
+        spots,
         state::{LaneState, RunState},
         theme,
         worker::Facts,
@@ -20,7 +24,8 @@ pub fn show(ui: &mut Ui, run: &RunState) {
     ui.horizontal(|ui| {
         ui.strong("Text of each lane").on_hover_text(
             "What each lane generated. The first token that is not the first lane's is marked; from there on the two \
-             write different texts",
+             write different texts. Where every lane is fed the first one's tokens, each that it would not have said \
+             itself is marked. The strip above a text has a tick for each mark: click it to see the place",
         );
         if run.facts.as_ref().is_some_and(Facts::is_random) {
             ui.label(RichText::new(RANDOM_WEIGHTS).color(theme::WARNING.on(ui.visuals())));
@@ -28,7 +33,7 @@ pub fn show(ui: &mut Ui, run: &RunState) {
     });
     #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
     let least = COLUMN_WIDTH * run.lanes.len() as f32;
-    ScrollArea::horizontal().auto_shrink([false, false]).show(ui, |ui| {
+    let area = ScrollArea::horizontal().auto_shrink([false, false]).show(ui, |ui| {
         ui.set_width(least.max(ui.available_width() - 2.0));
         ui.columns(run.lanes.len(), |columns| {
             for (index, (ui, lane)) in columns.iter_mut().zip(&run.lanes).enumerate() {
@@ -36,32 +41,20 @@ pub fn show(ui: &mut Ui, run: &RunState) {
             }
         });
     });
+    spots::mark(ui.ctx(), spots::TEXT, area.inner_rect);
 }
 
 fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
-    theme::lane_name(ui, index, &lane.name);
-    let seek = caption(ui, run, index, lane);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 5.0;
+        ui.weak(theme::lane_letter(index).to_string());
+        theme::lane_name(ui, index, &lane.name);
+    });
+    let asked = caption(ui, run, index, lane);
+    let ticked = barcode::show(ui, run, index, lane);
+    let seek = ticked.or(lane.first_divergence.filter(|_| asked));
     ScrollArea::vertical().id_salt(index).auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(0.0, 0.0);
-            let last_line = run.prompt.rsplit('\n').find(|line| !line.is_empty()).unwrap_or_default();
-            ui.label(RichText::new(last_line).weak()).on_hover_text("The end of the prompt");
-            for piece in lane.pieces() {
-                let Some(token) = piece.differs else {
-                    ui.label(piece.text);
-                    continue;
-                };
-                // A token without a visible character is still to be seen.
-                let text = if piece.text.trim().is_empty() { "\u{b7}" } else { piece.text };
-                let mark = RichText::new(text).strong().background_color(theme::DIVERGENCE.on(ui.visuals()));
-                let is_first = lane.first_divergence == Some(token);
-                let words = if is_first { "first divergence at token" } else { "not the first lane's: token" };
-                let mark = ui.label(mark).on_hover_text(format!("{words} {token}"));
-                if seek && is_first {
-                    mark.scroll_to_me(Some(Align::Center));
-                }
-            }
-        });
+        story::show(ui, run, lane, seek);
         end(ui, lane);
     });
 }
@@ -97,5 +90,27 @@ fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> bool 
     } else {
         ui.add(Label::new(text).truncate());
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::comparison::tests::run;
+    use egui_kittest::{Harness, kittest::Queryable};
+
+    #[test]
+    fn long_texts_of_many_lanes_are_few_shapes() {
+        let tokens: Vec<u32> = (0..1_000).collect();
+        let other: Vec<u32> = (0..1_000).map(|id| if id % 10 == 3 { id + 1 } else { id }).collect();
+        let ids: Vec<&[u32]> = std::iter::once(&tokens[..]).chain(std::iter::repeat_n(&other[..], 7)).collect();
+        let lanes: Vec<String> = (1..=8).map(|block| format!("paged:{block}")).collect();
+        let run = run(&lanes.join(","), true, &ids, &[]);
+        let mut window = Harness::builder().with_size([930.0, 260.0]).build_ui(|ui| show(ui, &run));
+        window.run_steps(2);
+        window.get_by_label("where paged:2 differs: 100 of 1000 tokens");
+        let n_shapes = window.output().shapes.len();
+        // One text and at most a tick a pixel for each lane, not a shape for each token and mark.
+        assert!(n_shapes < 8 * 165, "{n_shapes} shapes");
     }
 }
