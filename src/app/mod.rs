@@ -68,6 +68,8 @@ pub struct Options {
     pub remembers: bool,
     /// A trace to show instead of a run.
     pub trace: Option<Timeline>,
+    /// The moment of the trace that is shown first, in tokens of every lane; `None`: its end.
+    pub moment: Option<usize>,
     /// Every lane is fed the first lane's tokens.
     pub forced: bool,
     /// Download nothing; models of the hub come from the cache.
@@ -98,6 +100,7 @@ impl Default for Options {
             look: None,
             remembers: false,
             trace: None,
+            moment: None,
             forced: false,
             offline: false,
             autorun: false,

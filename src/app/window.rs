@@ -140,6 +140,9 @@ impl App {
         }
         if let Some(trace) = &options.trace {
             app.show_trace(trace.clone());
+            if let Some(moment) = options.moment {
+                app.seek(moment);
+            }
         } else if options.autorun && options.pane == Pane::Quality {
             app.measure();
         } else if options.autorun {

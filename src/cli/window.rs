@@ -65,6 +65,9 @@ pub struct Args {
     /// Show trace.jsonl of a run instead of running
     #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "prompt", "lanes", "tokens", "device", "autorun"])]
     trace: Option<PathBuf>,
+    /// The moment of that trace that is shown first, in tokens of every lane [default: its end]
+    #[arg(long, value_name = "TOKENS", requires = "trace")]
+    moment: Option<usize>,
     /// Start a run at once; with --pane quality, measure quality instead
     #[arg(long)]
     autorun: bool,
@@ -118,7 +121,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         options.beside = Some(pane.parse().map_err(anyhow::Error::msg)?);
     }
     options.look = args.look.as_deref().map(str::parse).transpose()?;
-    options.forced = args.forced;
+    (options.forced, options.moment) = (args.forced, args.moment);
     if let Some(path) = &args.trace {
         let trace = Timeline::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         options.trace = Some(trace);
