@@ -7,6 +7,7 @@
 mod decimate;
 pub mod draft;
 mod engine_thread;
+pub mod floor;
 pub mod form;
 pub mod frame_times;
 mod pane;
@@ -16,6 +17,8 @@ pub mod quality;
 pub mod raster;
 pub mod replay;
 mod screenshot;
+pub mod series;
+pub mod shared;
 pub mod state;
 pub mod theme;
 mod units;

@@ -25,6 +25,7 @@ use super::{
     quality::{QualityForm, QualityState},
     replay::Replay,
     screenshot::{Outcome, Screenshot},
+    shared::Shared,
     state::{Phase, RunState},
     theme,
     worker::{Pace, Worker},
@@ -326,10 +327,11 @@ impl App {
         Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
             text::show(ui, &self.run);
         });
+        let shared = Shared::default();
         egui::CentralPanel::default().show(ui, |ui| {
             ui.columns(2, |columns| {
-                latency::show(&mut columns[0], &self.run, &mut self.latency);
-                memory::show(&mut columns[1], &self.run, &mut self.memory);
+                latency::show(&mut columns[0], &mut self.run, &mut self.latency, &shared);
+                memory::show(&mut columns[1], &mut self.run, &mut self.memory, &shared);
             });
         });
     }

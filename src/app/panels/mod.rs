@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod axes;
+mod bars;
 pub mod blocks;
 pub mod controls;
 pub mod lanes;
@@ -9,6 +10,8 @@ pub mod latency;
 pub mod memory;
 pub mod quality;
 pub mod replay;
+mod scale;
 pub mod status;
 pub mod summary;
 pub mod text;
+mod token_plot;
