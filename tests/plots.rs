@@ -5,7 +5,10 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use egui::{ColorImage, Role, Theme, Vec2, vec2};
-use egui_kittest::{Harness, TestRenderer, kittest::Queryable};
+use egui_kittest::{
+    Harness, TestRenderer,
+    kittest::{NodeT, Queryable},
+};
 use kvlab::{
     app::{
         floor::MachineFloor,
@@ -58,7 +61,7 @@ fn story_run() -> RunState {
     run
 }
 
-/// A machine slow enough that its floor is in sight of the small model's steps.
+/// A machine made up, so that its floor is in sight of the small model's steps.
 fn shared() -> Shared {
     let machine = MachineFloor { read_bytes_per_sec: 20e9, flops_per_sec: 100e9 };
     Shared { machine: Some(machine), marks: vec![Mark { lane: 3, step: 30, text: "now paged:16+int8".into() }] }
@@ -116,37 +119,142 @@ fn frame(panes: &mut Harness<'_, Panes>, raster: &Raster, name: &str) -> ColorIm
     frame
 }
 
+/// The token that a readout speaks of.
+fn token(panes: &Harness<'_, Panes>, readout: &str) -> usize {
+    let label = panes.get_by_label_contains(readout).accesskit_node().label().expect("a text");
+    let number = label.strip_prefix("token ").and_then(|rest| rest.split(',').next()).expect("token N, ..");
+    number.parse().expect("a number")
+}
+
+/// Puts the pointer into a plot, at these shares of its width and height.
+fn point(panes: &mut Harness<'_, Panes>, plot: &str, x: f32, y: f32) -> egui::Pos2 {
+    let at = panes.get_by_label_contains(plot).rect().lerp_inside(vec2(x, y));
+    panes.hover_at(at);
+    panes.run_steps(3);
+    at
+}
+
 #[test]
-fn look() {
+fn every_view_is_drawn_under_its_name_in_both_themes() {
     for theme in [Theme::Dark, Theme::Light] {
-        for (size, s) in [(vec2(1280.0, 800.0), "big"), (vec2(940.0, 330.0), "small")] {
-            let (mut panes, raster) = panes(shared(), theme, size);
-            let all = [
-                ("each token", "series"),
-                ("cumulative", "waste by cause"),
-                ("tokens/s", "per user"),
-                ("distribution", "series"),
-                ("prefill", "waste by cause"),
-                ("roofline", "waste by cause"),
-            ];
-            for (i, (l, m)) in all.into_iter().enumerate() {
-                choose(&mut panes, l);
-                choose(&mut panes, m);
-                if i == 4 {
-                    panes.state_mut().memory.waste_lane = Some(4);
-                }
-                if i == 5 {
-                    panes.state_mut().memory.waste_lane = Some(5);
-                    panes.state_mut().latency.is_log = true;
-                }
-                panes.remove_cursor();
-                frame(&mut panes, &raster, &format!("{theme:?}-{s}-{i}"));
-            }
-            choose(&mut panes, "each token");
-            choose(&mut panes, "series");
-            let rect = panes.get_by_label_contains("latency plot").rect();
-            panes.hover_at(rect.lerp_inside(vec2(0.507, 0.5)));
-            frame(&mut panes, &raster, &format!("{theme:?}-{s}-hover"));
+        let (mut panes, raster) = panes(shared(), theme, vec2(1280.0, 800.0));
+        let mut seen: Vec<ColorImage> = vec![];
+        // The view that is not chosen at the start, so that each choice changes something.
+        choose(&mut panes, "roofline");
+        choose(&mut panes, "waste");
+        let views = [
+            ("each token", "latency plot, linear scale, decode points of each lane: 59, 59, 59, 59, 59, 59"),
+            ("cumulative", "cumulative latency plot, linear scale, decode points of each lane: 59, 59"),
+            ("tokens/s", "tokens per second plot, linear scale, decode points of each lane: 59, 59"),
+            ("distribution", "latency distribution, linear scale, p5 p25 median p75 p95, decode steps: none 59"),
+            ("prefill", "prefill plot, TTFT of each lane: none "),
+            ("roofline", "roofline plot, with roofs, steps: none 60, concat 60"),
+            ("series", "memory plot: reserved, used, dead, formula"),
+            ("waste", "waste plot of all lanes, none: numbers 0 B"),
+            ("per user", "memory of 100 users plot: reserved, used, dead, formula"),
+        ];
+        for (view, name) in views {
+            choose(&mut panes, view);
+            panes.get_by_label_contains(name);
+            panes.remove_cursor();
+            let frame = frame(&mut panes, &raster, &format!("{theme:?}-{}", view.replace('/', " per ")));
+            assert!(seen.iter().all(|other| *other != frame), "{view} looks like another view");
+            seen.push(frame);
         }
+        choose(&mut panes, "waste");
+        panes.get_by_role_and_label(Role::RadioButton, "waste of paged:16+window:4/60").click();
+        panes.run_steps(2);
+        panes.get_by_label_contains("waste plot of paged:16+window:4/60, newest token: numbers 480 KiB");
+        frame(&mut panes, &raster, &format!("{theme:?}-waste of one"));
     }
+}
+
+#[test]
+fn a_small_pane_keeps_room_for_its_plots() {
+    let (mut panes, raster) = panes(shared(), Theme::Dark, vec2(940.0, 330.0));
+    panes.remove_cursor();
+    frame(&mut panes, &raster, "small");
+    for plot in ["latency plot", "memory plot", "copied plot"] {
+        let height = panes.get_by_label_contains(plot).rect().height();
+        assert!(height > 40.0, "{plot}: {height}");
+    }
+}
+
+#[test]
+fn the_readouts_follow_the_pointer_in_whichever_plot_it_is() {
+    let mut panes = dark();
+    let readouts = ["ITL", "used of reserved"];
+    assert_eq!(readouts.map(|readout| token(&panes, readout)), [59, 59], "the newest");
+    for plot in ["latency plot", "memory plot", "copied plot"] {
+        point(&mut panes, plot, 0.5, 0.3);
+        let tokens = readouts.map(|readout| token(&panes, readout));
+        assert!(tokens[0] == tokens[1] && (25..35).contains(&tokens[0]), "{plot}: {tokens:?}");
+    }
+    panes.hover_at(egui::pos2(3.0, 3.0));
+    panes.run_steps(3);
+    assert_eq!(readouts.map(|readout| token(&panes, readout)), [59, 59]);
+}
+
+#[test]
+fn all_plots_zoom_together_until_a_double_click_or_a_new_run() {
+    let mut panes = dark();
+    let left = |panes: &mut Harness<'_, Panes>, plot: &str| {
+        point(panes, plot, 0.1, 0.5);
+        token(panes, "ITL")
+    };
+    let all = left(&mut panes, "copied plot");
+    let zoom = |panes: &mut Harness<'_, Panes>| {
+        point(panes, "latency plot", 0.9, 0.5);
+        panes.event(egui::Event::Zoom(4.0));
+        panes.run_steps(3);
+    };
+    zoom(&mut panes);
+    let zoomed = left(&mut panes, "copied plot");
+    assert!(zoomed > all + 20, "{all} became {zoomed}");
+
+    let at = point(&mut panes, "memory plot", 0.5, 0.5);
+    for _ in 0..2 {
+        panes.drag_at(at);
+        panes.drop_at(at);
+    }
+    panes.run_steps(4);
+    assert_eq!(left(&mut panes, "copied plot"), all, "a double click fits again");
+
+    zoom(&mut panes);
+    panes.state_mut().run.id = 2;
+    panes.run_steps(3);
+    assert_eq!(left(&mut panes, "copied plot"), all, "a new run shows all tokens");
+}
+
+#[test]
+fn a_click_on_a_name_hides_the_lane_in_both_panes() {
+    let mut panes = dark();
+    panes.get_by_role_and_label(Role::CheckBox, "none in latency").click();
+    panes.run_steps(2);
+    assert!(panes.state().run.lanes[0].is_hidden);
+    for readout in ["ITL", "used of reserved"] {
+        let label = panes.get_by_label_contains(readout).accesskit_node().label().expect("a text");
+        assert!(!label.contains("none"), "{label}");
+    }
+    panes.get_by_role_and_label(Role::CheckBox, "none in memory").click();
+    panes.run_steps(2);
+    assert!(!panes.state().run.lanes[0].is_hidden);
+}
+
+#[test]
+fn a_machine_is_measured_on_request_only() {
+    let (mut panes, _) = panes(Shared::default(), Theme::Dark, vec2(1280.0, 800.0));
+    panes.get_by_label("no floor yet:");
+    assert!(!panes.state().is_measure_pressed);
+    panes.get_by_role_and_label(Role::Button, "Measure machine").click();
+    panes.run_steps(2);
+    assert!(panes.state().is_measure_pressed);
+    choose(&mut panes, "roofline");
+    panes.get_by_label_contains("roofline plot, without roofs");
+    panes.state_mut().shared = shared();
+    panes.run_steps(2);
+    panes.get_by_label_contains("roofline plot, with roofs");
+    assert!(panes.query_by_label("Measure machine").is_none());
+    choose(&mut panes, "each token");
+    panes.get_by_role_and_label(Role::CheckBox, "floor");
 }

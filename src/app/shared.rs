@@ -23,6 +23,13 @@ pub struct Mark {
 }
 
 impl Shared {
+    /// With the marks of one lane only.
+    #[must_use]
+    pub fn of_lane(&self, lane: usize) -> Self {
+        let marks = self.marks.iter().filter(|mark| mark.lane == lane).cloned().collect();
+        Self { machine: self.machine, marks }
+    }
+
     /// What is to be said of the marks no further than `reach` tokens from `x`, one a line; `None` where there are none. `lanes` has
     /// the lanes that are shown, with their names.
     #[must_use]
@@ -50,5 +57,6 @@ mod tests {
         assert_eq!(shared.marks_near(10.4, 0.5, &lanes).as_deref(), Some("contiguous, token 10: now paged:16"));
         assert_eq!(shared.marks_near(12.0, 0.5, &lanes), None);
         assert_eq!(shared.marks_near(25.0, 20.0, &lanes).map(|text| text.lines().count()), Some(2));
+        assert_eq!(shared.of_lane(1).marks, shared.marks[1..2]);
     }
 }

@@ -2,7 +2,8 @@
 //! values at the cursor.
 
 use egui::{
-    AsIdSalt, Button, Color32, Context, FontId, Id, Role, TextFormat, TextStyle, Ui, WidgetInfo, text::LayoutJob,
+    Align, AsIdSalt, Button, Color32, Context, FontId, Id, Layout, Role, TextFormat, TextStyle, Ui, WidgetInfo,
+    text::LayoutJob,
 };
 use egui_plot::{HoverPosition, LineStyle, Plot, PlotResponse, PlotUi, VLine};
 
@@ -19,7 +20,9 @@ use crate::app::{
 pub const MOVING: &str =
     "Drag moves, Ctrl and the wheel zoom, a double click fits again; all plots over tokens move together.";
 /// Left of each plot, so that plots above each other have their tokens above each other.
-const Y_AXIS_WIDTH: f32 = 64.0;
+const Y_AXIS_WIDTH: f32 = 80.0;
+/// A pane that is lower than this leaves out what can be seen elsewhere.
+const SMALL_HEIGHT: f32 = 360.0;
 
 /// The plot that the pointer is in, and the token under it.
 type Cursor = (Id, usize);
@@ -134,8 +137,16 @@ pub fn lane_switches(ui: &mut Ui, run: &mut RunState, pane: &str) {
     }
 }
 
+/// Whether there is little room in the pane that begins here.
+#[must_use]
+pub fn is_small(ui: &Ui) -> bool {
+    ui.available_height() < SMALL_HEIGHT
+}
+
 /// A line of values under a plot: the token, then each lane's value in its colour.
 pub struct Readout<'a> {
+    /// Leaves out the names of the lanes: their colours say them.
+    pub is_small: bool,
     pub run: &'a RunState,
     /// What the values are.
     pub title: &'a str,
@@ -155,7 +166,7 @@ impl Readout<'_> {
         for (index, lane) in self.run.shown_lanes() {
             let value = (self.value)(index, token).unwrap_or_else(|| "-".into());
             // A value stays beside its lane when the line breaks.
-            let text = format!("{} {value}", lane.name).replace(' ', "\u{a0}");
+            let text = if self.is_small { value } else { format!("{} {value}", lane.name) }.replace(' ', "\u{a0}");
             pieces.push((text, lane_color(index, ui.visuals())));
         }
         job(pieces, &font, ui.available_width())
@@ -171,7 +182,8 @@ impl Readout<'_> {
     /// Draws it.
     pub fn show(&self, ui: &mut Ui) {
         let job = self.job(ui, self.token(ui.ctx()));
-        ui.label(job);
+        // Not justified, as columns would have it.
+        ui.with_layout(Layout::top_down(Align::LEFT), |ui| ui.label(job));
     }
 }
 

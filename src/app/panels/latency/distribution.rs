@@ -31,11 +31,15 @@ pub fn show(ui: &mut Ui, run: &RunState, view: View) {
         Row { lane, name: &state.name, spread: Spread::of(state, !view.without_warm_up) }
     };
     let rows: Vec<Row<'_>> = run.shown_lanes().map(row).collect();
-    let line = ui.text_style_height(&egui::TextStyle::Body) + 4.0;
+    let line = ui.text_style_height(&egui::TextStyle::Body) + 6.0;
     let table_height = (line * to_f32(rows.len() + 1) + 10.0).min(ui.available_height() * TABLE_SHARE);
     let plot_height = (ui.available_height() - table_height - ui.spacing().item_spacing.y).max(60.0);
     plot(ui, run, view, &rows, plot_height);
-    ScrollArea::both().auto_shrink([false, false]).max_height(table_height).show(ui, |ui| table(ui, &rows));
+    ScrollArea::both()
+        .id_salt("percentiles")
+        .auto_shrink([false, false])
+        .max_height(table_height)
+        .show(ui, |ui| table(ui, &rows));
 }
 
 /// The first lane is on top.

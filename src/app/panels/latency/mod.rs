@@ -88,7 +88,7 @@ impl What {
 
 /// The pane. True when this machine is to be measured: a person wants to see its floor.
 pub fn show(ui: &mut Ui, run: &mut RunState, view: &mut View, shared: &Shared) -> bool {
-    let mut is_measure_pressed = false;
+    let (mut is_measure_pressed, is_small) = (false, token_plot::is_small(ui));
     ui.horizontal_wrapped(|ui| {
         ui.strong("Latency");
         for what in What::ALL {
@@ -110,7 +110,7 @@ pub fn show(ui: &mut Ui, run: &mut RunState, view: &mut View, shared: &Shared) -
     });
     ui.horizontal_wrapped(|ui| token_plot::lane_switches(ui, run, "latency"));
     match view.what {
-        What::EachToken | What::Cumulative | What::Throughput => tokens::show(ui, run, *view, shared),
+        What::EachToken | What::Cumulative | What::Throughput => tokens::show(ui, run, *view, shared, is_small),
         What::Distribution => distribution::show(ui, run, *view),
         What::Prefill => prefill::show(ui, run),
         What::Roofline => roofline::show(ui, run, shared),

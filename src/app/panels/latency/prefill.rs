@@ -19,7 +19,7 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         run.shown_lanes().map(|(index, lane)| (index, lane.name.as_str(), prefill(lane))).collect();
     let longest_secs = rows.iter().filter_map(|(_, _, prefill)| *prefill).map(|p| p.ttft_secs).fold(0.0, f64::max);
     let width = (ui.available_width() - NUMBERS_WIDTH).max(60.0);
-    let area = ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
+    let area = ScrollArea::both().id_salt("prefill").auto_shrink([false, false]).show(ui, |ui| {
         Grid::new(("prefill", run.id)).spacing([14.0, 6.0]).show(ui, |ui| {
             ui.strong("lane");
             ui.strong("time to first token");

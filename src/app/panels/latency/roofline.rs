@@ -53,10 +53,14 @@ pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared) {
     for x in [low, high] {
         plot = plot.include_x(x.log10());
     }
+    if let Some(machine) = shared.machine {
+        // Room for the words above the flat roof.
+        plot = plot.include_y((machine.flops_per_sec / GIGA).log10() + PAD);
+    }
     let drawn = plot.show(ui, |plot| {
         if let Some(machine) = shared.machine {
             let color = visuals.text_color();
-            let anchors = [Align2::LEFT_TOP, Align2::RIGHT_BOTTOM];
+            let anchors = [Align2::LEFT_TOP, Align2::CENTER_BOTTOM];
             for ((roof, line), anchor) in roofs(machine, low, high).into_iter().zip(roof_words(machine)).zip(anchors) {
                 let points: Vec<[f64; 2]> = roof.iter().copied().map(place).collect();
                 let [x, y] = [0, 1].map(|axis| f64::midpoint(points[0][axis], points[1][axis]));

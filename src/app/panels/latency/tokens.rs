@@ -21,14 +21,14 @@ use crate::app::{
 type Series = (usize, Vec<[f64; 2]>);
 
 /// The plot, and the values under the pointer.
-pub fn show(ui: &mut Ui, run: &RunState, view: View, shared: &Shared) {
+pub fn show(ui: &mut Ui, run: &RunState, view: View, shared: &Shared, is_small: bool) {
     let scale = scale(view);
     let series: Vec<Series> = run.shown_lanes().map(|(index, lane)| (index, points(lane, view.what))).collect();
     let value = |lane: usize, token: usize| {
         let (_, points) = series.iter().find(|(index, _)| *index == lane)?;
         value_at(points, token).map(|value| scale.write(value))
     };
-    let readout = Readout { run, title: title(view.what), value: &value };
+    let readout = Readout { is_small, run, title: title(view.what), value: &value };
     let columns = token_plot::columns(ui);
     let visuals = ui.visuals().clone();
     let mut plot = token_plot::new(ui, run, ("latency", view.what.name(), scale.is_log))

@@ -24,13 +24,15 @@ use crate::{
 const LEVEL_SHARE: f32 = 0.55;
 
 /// The plots, and the values under the pointer. With `users` all bytes are multiplied, and copies are left out.
-pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared, shown: Shown, users: Option<u64>) {
+pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared, shown: Shown, users: Option<u64>, is_small: bool) {
     let draws_copies = users.is_none() && shown.has(Series::Copied) && run.has_copied();
     let value = |lane: usize, token: usize| {
         let record = run.lanes.get(lane)?.records.iter().find(|record| record.step == token)?;
-        Some(words(record, users.unwrap_or(1), draws_copies))
+        let users = users.unwrap_or(1);
+        Some(if is_small { bytes(for_users(record.used_bytes, users)) } else { words(record, users, draws_copies) })
     };
-    let readout = Readout { run, title: "used of reserved", value: &value };
+    let title = if is_small { "used" } else { "used of reserved" };
+    let readout = Readout { is_small, run, title, value: &value };
     let height = (ui.available_height() - readout.height(ui)).max(60.0);
     let level_height = if draws_copies { (height * LEVEL_SHARE).max(60.0) } else { height };
     let levels = shown.levels(run);
@@ -99,6 +101,9 @@ fn words(record: &StepRecord, users: u64, with_copies: bool) -> String {
         copied if with_copies && copied > 0 => format!(", copied {}", bytes(copied)),
         _ => String::new(),
     };
+    if record.reserved_bytes == 0 {
+        return "nothing".into();
+    }
     format!("{} of {}{copied}", of(record.used_bytes), of(record.reserved_bytes))
 }
 
@@ -112,6 +117,7 @@ mod tests {
         let bytes =
             StepRecord { used_bytes: 1 << 20, reserved_bytes: 3 << 20, copied_bytes: 1 << 10, ..record(1, 0.1) };
         assert_eq!(words(&bytes, 1, true), "1.00 MiB of 3.00 MiB, copied 1.00 KiB");
+        assert_eq!(words(&record(1, 0.1), 1, true), "nothing");
         assert_eq!(words(&bytes, 1024, false), "1.00 GiB of 3.00 GiB");
     }
 }

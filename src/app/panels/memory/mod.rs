@@ -45,7 +45,7 @@ impl What {
     fn name(self) -> &'static str {
         match self {
             Self::Series => "series",
-            Self::Waste => "waste by cause",
+            Self::Waste => "waste",
             Self::PerUser => "per user",
         }
     }
@@ -59,8 +59,9 @@ impl What {
     }
 }
 
-/// The pane.
+/// The pane. A small one has no switches of lanes: those of the latencies and of the table are for all plots.
 pub fn show(ui: &mut Ui, run: &mut RunState, view: &mut View, shared: &Shared) {
+    let is_small = token_plot::is_small(ui);
     ui.horizontal_wrapped(|ui| {
         ui.strong("Memory");
         for what in What::ALL {
@@ -80,12 +81,12 @@ pub fn show(ui: &mut Ui, run: &mut RunState, view: &mut View, shared: &Shared) {
         let text = "Estimate: a lane holds one user, and its bytes are multiplied. The plan pane does it exactly.";
         ui.label(RichText::new(text).weak().small());
     }
-    if view.what != What::Waste {
+    if view.what != What::Waste && !is_small {
         ui.horizontal_wrapped(|ui| token_plot::lane_switches(ui, run, "memory"));
     }
     match view.what {
-        What::Series => lines::show(ui, run, shared, view.shown, None),
-        What::PerUser => lines::show(ui, run, shared, view.shown, Some(view.users)),
+        What::Series => lines::show(ui, run, shared, view.shown, None, is_small),
+        What::PerUser => lines::show(ui, run, shared, view.shown, Some(view.users), is_small),
         What::Waste => waste::show(ui, run, shared, view.waste_lane),
     }
 }

@@ -118,6 +118,7 @@ pub fn switches(ui: &mut Ui, run: &RunState, shown: &mut Shown, has_all: bool) {
         let is_left_out = match series {
             Series::Driver => !has_all || !run.has_gpu(),
             Series::Copied => !has_all,
+            Series::Dead => !run.has_dead(),
             _ => false,
         };
         if is_left_out {

@@ -1,6 +1,9 @@
 //! Reserved bytes by cause: areas over the tokens of one lane, or a bar a lane.
 
-use egui::{Color32, Grid, Label, RichText, Role, ScrollArea, Sense, TextWrapMode, Ui, Visuals, WidgetInfo, vec2};
+use egui::{
+    Align, Color32, Grid, Label, Layout, RichText, Role, ScrollArea, Sense, TextStyle, TextWrapMode, Ui, Visuals,
+    WidgetInfo, vec2,
+};
 use egui_plot::FilledArea;
 
 use crate::app::{
@@ -21,6 +24,8 @@ use crate::app::{
 
 /// Beside a bar: the name and the bytes.
 const NUMBERS_WIDTH: f32 = 270.0;
+/// Of a colour in the legend.
+const SAMPLE_SIZE: f32 = 12.0;
 
 /// What is used has the lane's colour, what is wasted is grey: the darker the worse.
 fn color(cause: Cause, lane: Color32, visuals: &Visuals) -> Color32 {
@@ -55,6 +60,7 @@ pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared, chosen: Option<usize>)
 }
 
 fn areas(ui: &mut Ui, run: &RunState, shared: &Shared, index: usize, lane: &LaneState) {
+    let shared = &shared.of_lane(index);
     let token = token_plot::cursor(ui.ctx(), run).unwrap_or_else(|| newest_token(run));
     let waste = lane.records.iter().find(|record| record.step == token).map(Waste::of);
     let visuals = ui.visuals().clone();
@@ -86,15 +92,16 @@ fn areas(ui: &mut Ui, run: &RunState, shared: &Shared, index: usize, lane: &Lane
 
 fn bars(ui: &mut Ui, run: &RunState) {
     let visuals = ui.visuals().clone();
-    // No lane's colour: it stands for all of them.
-    legend(ui, "newest token:", None, |cause| color(cause, visuals.text_color(), &visuals));
     let rows: Vec<(usize, &str, Option<Waste>)> = run
         .shown_lanes()
         .map(|(index, lane)| (index, lane.name.as_str(), lane.records.last().map(Waste::of)))
         .collect();
     let most = rows.iter().filter_map(|(_, _, waste)| waste.map(Waste::sum)).max().unwrap_or(0);
+    // What is used has each lane's own colour in the bars.
+    let sample = rows.iter().find(|(_, _, waste)| waste.is_some_and(|waste| waste.sum() > 0)).map_or(0, |row| row.0);
+    legend(ui, "newest token:", None, |cause| color(cause, lane_color(sample, &visuals), &visuals));
     let width = (ui.available_width() - NUMBERS_WIDTH).max(60.0);
-    let area = ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
+    let area = ScrollArea::both().id_salt("waste").auto_shrink([false, false]).show(ui, |ui| {
         Grid::new(("waste", run.id)).spacing([14.0, 6.0]).show(ui, |ui| {
             for (index, name, waste) in &rows {
                 theme::lane_name(ui, *index, name);
@@ -121,10 +128,17 @@ fn legend(ui: &mut Ui, title: &str, waste: Option<Waste>, color: impl Fn(Cause) 
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new(title).small());
         for cause in Cause::ALL {
-            let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
-            ui.painter().rect_filled(rect, 2.0, color(cause));
             let text = waste.map_or_else(|| cause.name().into(), |waste| line(cause, waste));
-            ui.label(RichText::new(text.replace(' ', "\u{a0}")).small()).on_hover_text(cause.help());
+            // Room for the longest number, or the row would break elsewhere with every token.
+            let longest = if waste.is_some() { format!("{} 0000 MiB", cause.name()) } else { text.clone() };
+            let font = TextStyle::Small.resolve(ui.style());
+            let width = ui.painter().layout_no_wrap(longest, font, Color32::WHITE).size().x;
+            let size = vec2(SAMPLE_SIZE + ui.spacing().item_spacing.x + width, ui.text_style_height(&TextStyle::Small));
+            ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+                let (rect, _) = ui.allocate_exact_size(vec2(SAMPLE_SIZE, SAMPLE_SIZE), Sense::hover());
+                ui.painter().rect_filled(rect, 2.0, color(cause));
+                ui.label(RichText::new(text).small()).on_hover_text(cause.help());
+            });
         }
     });
 }
