@@ -17,6 +17,12 @@ pub fn tokens(input: GridInput) -> Vec<GridMark> {
     even(&input, decimal(input.base_step_size / BASE_PIXELS * X_PIXELS).max(1.0))
 }
 
+/// A token's number, as every x axis of tokens shows it.
+#[must_use]
+pub fn token_label(mark: GridMark) -> String {
+    if mark.value < 0.0 { String::new() } else { format!("{:.0}", mark.value) }
+}
+
 /// Whole exponents on the axis that goes up.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
 #[must_use]

@@ -2,6 +2,7 @@
 
 pub mod attention;
 pub mod axes;
+mod bars;
 pub mod blocks;
 pub mod controls;
 pub mod files;
@@ -14,7 +15,9 @@ pub mod layers;
 pub mod memory;
 pub mod notes;
 pub mod quality;
+mod scale;
 pub mod status;
 pub mod summary;
 pub mod text;
 pub mod timeline;
+mod token_plot;

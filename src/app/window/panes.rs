@@ -4,11 +4,15 @@ use egui::{Align, ComboBox, Layout, Panel, Role, Ui, WidgetInfo};
 
 use super::App;
 use crate::app::{
+    floor::MachineFloor,
+    shared::{Mark, Shared},
     pane::Pane,
     panels::{self, attention, blocks, latency, memory, summary, text},
-    state::Phase,
+    state::{LaneState, Phase, RunState, Switch},
     timeline::Timeline,
+    units,
 };
+use crate::measure::floor::Floor;
 
 impl App {
     pub(super) fn middle(&mut self, ui: &mut Ui) {
@@ -132,10 +136,11 @@ impl App {
         Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
             text::show(ui, run);
         });
+        let shared = shared(run);
         egui::CentralPanel::default().show(ui, |ui| {
             ui.columns(2, |columns| {
-                latency::show(&mut columns[0], run, &mut self.latency);
-                memory::show(&mut columns[1], run, &mut self.memory);
+                latency::show(&mut columns[0], run, &mut self.latency, &shared);
+                memory::show(&mut columns[1], run, &mut self.memory, &shared);
             });
         });
         // What is hidden in the past is hidden now.
@@ -144,4 +149,20 @@ impl App {
             self.run.lanes.iter_mut().zip(hidden).for_each(|(lane, is_hidden)| lane.is_hidden = is_hidden);
         }
     }
+}
+
+/// What the plots show beside the run itself: what the machine can do at best, and where lanes were given other caches.
+fn shared(run: &RunState) -> Shared {
+    let floor = run.facts.as_ref().and_then(|facts| facts.floor);
+    let machine = floor.map(|Floor { read_bytes_per_sec, flops_per_sec }| MachineFloor { read_bytes_per_sec, flops_per_sec });
+    let of_lane = |(lane, state): (usize, &LaneState)| -> Vec<Mark> {
+        let names = state.switches.iter().skip(1).map(|next| next.from.as_str()).chain([state.name.as_str()]);
+        let mark = |(switch, name): (&Switch, &str)| {
+            let millis = units::millis(switch.secs);
+            let text = format!("{} became {name}: {} tokens run again in {millis} ms", switch.from, switch.tokens_in);
+            Mark { lane, step: switch.step, text }
+        };
+        state.switches.iter().zip(names).map(mark).collect()
+    };
+    Shared { machine, marks: run.lanes.iter().enumerate().flat_map(of_lane).collect() }
 }

@@ -6,7 +6,7 @@ use egui_plot::HoverPosition;
 use super::{axis::LogAxis, line, plot, stories::Shown};
 use crate::{
     app::{
-        panels::{axes, latency::token_label},
+        panels::axes::{self, token_label},
         units::to_x,
     },
     experiment::quality::{LaneQuality, PositionQuality},

@@ -7,7 +7,7 @@ use super::super::{axis::LogAxis, line, plot};
 use crate::app::{
     comparison::{compared_lanes, running_mean, token_words},
     decimate::decimate,
-    panels::{axes, latency::token_label},
+    panels::axes::{self, token_label},
     state::RunState,
     theme,
     units::to_x,
