@@ -1,7 +1,7 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
 //! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
-//! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! person typed, [`quality`] both for measurements of quality, [`learn`] the guided tours; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 mod decimate;
@@ -9,6 +9,7 @@ pub mod draft;
 mod engine_thread;
 pub mod form;
 pub mod frame_times;
+pub mod learn;
 mod pane;
 pub mod panels;
 mod picture;
@@ -16,6 +17,7 @@ pub mod quality;
 pub mod raster;
 pub mod replay;
 mod screenshot;
+pub mod spots;
 pub mod state;
 pub mod theme;
 mod units;

@@ -2,7 +2,7 @@
 
 use egui::{Label, RichText, Slider, Ui};
 
-use crate::app::{replay::Replay, state::RunState};
+use crate::app::{replay::Replay, spots, state::RunState};
 
 /// What a person wants of the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,9 @@ pub fn show(ui: &mut Ui, replay: &Replay, run: &RunState) -> Option<ReplayAction
         ui.spacing_mut().slider_width = (ui.available_width() - 560.0).max(120.0);
         let label = ui.label("Moment");
         let slider = Slider::new(&mut round, 0..=replay.last()).show_value(false);
-        if ui.add(slider).labelled_by(label.id).changed() {
+        let slider = ui.add(slider).labelled_by(label.id);
+        spots::mark(ui.ctx(), spots::TIMELINE, slider.rect);
+        if slider.changed() {
             action = Some(ReplayAction::Seek(round));
         }
         ui.label(format!("{} of {} tokens", run.progress(), run.tokens));

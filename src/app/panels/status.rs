@@ -6,6 +6,7 @@ use crate::{
     app::{
         panels::controls::Action,
         quality::QualityState,
+        spots,
         state::{LaneState, Phase, RunState},
         theme,
         worker::Facts,
@@ -21,7 +22,7 @@ pub const RANDOM_WEIGHTS: &str = "random weights: the text means nothing";
 /// The bar itself.
 pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
     let measures = quality.phase.is_active() || (run.phase == Phase::Empty && quality.phase != Phase::Empty);
-    ui.horizontal(|ui| {
+    let bar = ui.horizontal(|ui| {
         ui.heading("kvlab");
         ui.separator();
         ui.strong(if measures { quality.words() } else { phase(run) });
@@ -48,6 +49,7 @@ pub fn show(ui: &mut Ui, run: &RunState, quality: &QualityState) {
             }
         });
     });
+    spots::mark(ui.ctx(), spots::STATUS, bar.response.rect);
 }
 
 /// An error in full, until it is dismissed or the next run begins.

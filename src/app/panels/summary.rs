@@ -7,6 +7,7 @@ use egui::{
 
 use crate::{
     app::{
+        spots,
         state::{LaneState, RunState},
         theme,
         units::{mebibytes, millis},
@@ -46,10 +47,11 @@ const MAX_HEIGHT: f32 = 240.0;
 /// The whole table, with a scroll bar when there are many lanes.
 pub fn show(ui: &mut Ui, run: &mut RunState) {
     let area = ScrollArea::both().auto_shrink([false, true]).max_height(MAX_HEIGHT).min_scrolled_height(MAX_HEIGHT);
-    area.show(ui, |ui| {
+    let shown = area.show(ui, |ui| {
         table(ui, run);
         ui.add_space(4.0);
     });
+    spots::mark(ui.ctx(), spots::SUMMARY, shown.inner_rect);
 }
 
 fn table(ui: &mut Ui, run: &mut RunState) {

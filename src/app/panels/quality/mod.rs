@@ -12,6 +12,7 @@ use egui_plot::{Line, LineStyle, Plot, PlotPoints};
 use crate::{
     app::{
         quality::{MOST_STORIES, MeasureSettings, QualityForm, QualityReport, QualityState},
+        spots,
         state::Phase,
         theme,
     },
@@ -100,6 +101,7 @@ fn buttons(ui: &mut Ui, state: &QualityState, form: &mut QualityForm, refusal: O
         let button = Button::new(RichText::new("Measure quality").strong());
         let why_not = refusal.unwrap_or("It is being measured; Cancel on the left ends that");
         let response = ui.add_enabled(!is_active && refusal.is_none(), button);
+        spots::mark(ui.ctx(), spots::MEASURE, response.rect);
         is_pressed = response.on_hover_text(HELP).on_disabled_hover_text(why_not).clicked();
         let help = "How many held-out stories of the story model are read: more take longer and say more. All of them are \
                     texts that it was not trained on";

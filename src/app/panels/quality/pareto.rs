@@ -5,7 +5,7 @@ use egui_plot::{HoverPosition, Line, PlotPoint, PlotPoints, PlotTransform, Point
 
 use super::{Shown, axis::LogAxis, plot};
 use crate::{
-    app::{panels::axes, theme},
+    app::{panels::axes, spots, theme},
     report::quality::{
         bytes,
         labels::{self, MARKER, Rect},
@@ -66,6 +66,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
     let names: Vec<String> = points.iter().map(|point| hover_text(point).replace('\n', ", ")).collect();
     let name =
         format!("quality against bytes: {}", if names.is_empty() { "nothing yet".into() } else { names.join("; ") });
+    spots::mark(ui.ctx(), spots::PARETO, drawn.response.rect);
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
 }
 

@@ -4,7 +4,7 @@ use egui::{Role, Ui, WidgetInfo};
 use egui_plot::{GridMark, HoverPosition, PlotPoints, Points};
 
 use super::{Shown, line, plot, width};
-use crate::app::{panels::axes, theme, units::to_x};
+use crate::app::{panels::axes, spots, theme, units::to_x};
 
 pub const HELP: &str = "Of the facts that a story asks for again, how many the lane's likeliest token is right about, by the \
     number of tokens since they were last mentioned. A lane that forgets falls to the right.";
@@ -61,6 +61,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>, height: f32) {
                 plot.line(line(&visuals, (number, name, of), points));
             }
         });
+    spots::mark(ui.ctx(), spots::RECALL, drawn.response.rect);
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
 }
 

@@ -4,7 +4,7 @@ use egui::{Align, Grid, Label, Layout, RichText, ScrollArea, TextWrapMode, Ui};
 
 use super::{NARROW_WIDTH, Shown};
 use crate::{
-    app::theme,
+    app::{spots, theme},
     experiment::quality::{LaneQuality, QualitySettings},
     report::quality::{agreement, bytes, nats, percent, perplexity},
 };
@@ -28,10 +28,11 @@ impl Column {
 pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
     let height = (ui.available_height() * 0.45).clamp(90.0, MAX_HEIGHT);
     let area = ScrollArea::both().auto_shrink([false, true]).max_height(height).min_scrolled_height(height);
-    area.show(ui, |ui| {
+    let area = area.show(ui, |ui| {
         table(ui, shown);
         ui.add_space(4.0);
     });
+    spots::mark(ui.ctx(), spots::QUALITY_TABLE, area.inner_rect);
 }
 
 fn table(ui: &mut Ui, shown: &Shown<'_>) {
