@@ -1,7 +1,7 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
 //! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
-//! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! person typed, [`quality`] both for measurements of quality, [`learn`] the guided tours; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 pub mod agreement;
@@ -14,6 +14,7 @@ pub mod floor;
 pub mod form;
 pub mod frame_times;
 pub mod glossary;
+pub mod learn;
 pub mod notes;
 mod pane;
 pub mod panels;

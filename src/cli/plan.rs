@@ -5,14 +5,12 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, ensure};
-
 use crate::{
-    cache::{CacheSpec, Lane, Lengths, lengths::MAX_TOKENS, spec::parse_lanes},
+    cache::{Lengths, lengths::MAX_TOKENS},
     model::KnownModel,
     report::{
-        plan::{DEFINITIONS, Plan, Question},
-        units::{bytes, parse_size},
+        plan::{Ask, DEFAULT_LANES, DEFINITIONS, Plan, cached_lanes},
+        units::parse_size,
     },
 };
 
@@ -50,9 +48,6 @@ pub struct Args {
 const MODEL: &str = "gpt2, gpt2-medium, gpt2-large, gpt2-xl, distilgpt2, story, 7b, 13b, 70b (Llama 2), \
                      shape:NAME[,ctx=N], a folder with config.json, or layers,heads,kv_heads,head_dim";
 
-/// What is compared unless a person says otherwise, as far as it is built.
-const DEFAULT_LANES: &str = "contiguous,paged:16,paged:16+f16,paged:16+int8";
-
 fn help() -> String {
     format!(
         "\
@@ -72,20 +67,16 @@ are mostly f16: a token of a 7B model takes 1 MiB in f32 and 512 KiB in f16.
 /// A model, lane, length or size that means nothing.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let model: KnownModel = args.model.parse()?;
-    let lanes = lanes(args.lane.as_deref())?;
-    let question = question(args, model)?;
-    let memory = question.memory_bytes;
-    let plan = Plan::new(question, &lanes)?;
-    let smallest = plan.lanes.iter().min_by_key(|lane| lane.block_bytes);
-    if let Some(lane) = smallest.filter(|_| plan.lanes.iter().all(|lane| lane.one_user_tokens == 0)) {
-        anyhow::bail!(
-            "--memory {} does not hold one block: {} token(s) of lane `{}` take {}",
-            bytes(memory),
-            lane.block_len,
-            lane.lane,
-            bytes(lane.block_bytes + lane.sequence_bytes)
-        );
-    }
+    let lanes = cached_lanes(args.lane.as_deref().unwrap_or(DEFAULT_LANES))?;
+    let ask = Ask {
+        model,
+        memory_bytes: args.memory,
+        context: args.context,
+        lengths: args.lengths.clone(),
+        shared_prefix: args.shared_prefix,
+        users: args.users,
+    };
+    let plan = Plan::new(ask.question()?, &lanes)?.check_memory()?;
     let mut out = io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?;
@@ -93,45 +84,4 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         write!(out, "{}", plan.text())?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn lanes(asked: Option<&str>) -> anyhow::Result<Vec<CacheSpec>> {
-    let mut specs = vec![];
-    for lane in parse_lanes(asked.unwrap_or(DEFAULT_LANES))? {
-        match lane {
-            Lane::None => {
-                anyhow::bail!("`none` keeps no cache, so there is nothing to plan; try contiguous or paged:16")
-            }
-            Lane::Cache(spec) => specs.push(spec),
-        }
-    }
-    Ok(specs)
-}
-
-/// The arguments with their defaults, checked against each other.
-fn question(args: &Args, model: KnownModel) -> anyhow::Result<Question> {
-    let known = model.n_positions.map(|n| n as u64);
-    let context = args
-        .context
-        .or(known)
-        .with_context(|| format!("`{}` does not say where its positions end; give --context", model.name))?;
-    let shared_prefix =
-        args.shared_prefix.unwrap_or_else(|| args.lengths.as_ref().map_or(context, Lengths::shortest) / 4);
-    ensure!(
-        shared_prefix < context,
-        "--shared-prefix {shared_prefix} leaves no token of its own to a user with a context of {context}"
-    );
-    let lengths = args.lengths.clone().unwrap_or(Lengths::Uniform { from: shared_prefix + 1, to: context });
-    ensure!(
-        lengths.longest() <= context,
-        "--lengths {lengths} reaches {} tokens, past a context of {context}; give a larger --context",
-        lengths.longest()
-    );
-    ensure!(
-        lengths.shortest() > shared_prefix,
-        "--lengths {lengths} has users of {} tokens, not more than the shared prefix of {shared_prefix} that is part of \
-         them; give a smaller --shared-prefix",
-        lengths.shortest()
-    );
-    Ok(Question { model, memory_bytes: args.memory, context, lengths, shared_prefix, users: args.users })
 }

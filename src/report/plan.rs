@@ -1,5 +1,6 @@
 //! A plan of capacity: how many users fit into a memory, lane by lane. As data for JSON, as tables for people.
 
+mod ask;
 mod tables;
 
 use serde::{Serialize, Serializer};
@@ -9,6 +10,7 @@ use crate::{
     model::KnownModel,
 };
 
+pub use ask::{Ask, AskError, DEFAULT_LANES, cached_lanes};
 pub use tables::DEFINITIONS;
 
 /// What a plan is asked. Lengths lie between `shared_prefix + 1` and `context`.

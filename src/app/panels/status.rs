@@ -6,6 +6,7 @@ use crate::{
     app::{
         panels::{controls::Action, files::Task},
         quality::QualityState,
+        spots,
         state::{LaneState, Phase, RunState},
         theme::{self, Look},
         worker::Facts,
@@ -37,7 +38,7 @@ pub fn show(
 ) -> Option<Menu> {
     let mut chosen = None;
     let measures = quality.phase.is_active() || (run.phase == Phase::Empty && quality.phase != Phase::Empty);
-    ui.horizontal(|ui| {
+    let bar = ui.horizontal(|ui| {
         ui.heading("kvlab");
         ui.separator();
         ui.strong(if measures { quality.words() } else { phase(run) });
@@ -64,6 +65,7 @@ pub fn show(
             }
         });
     });
+    spots::mark(ui.ctx(), spots::STATUS, bar.response.rect);
     chosen
 }
 

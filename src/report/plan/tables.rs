@@ -125,7 +125,9 @@ impl Plan {
         table
     }
 
-    fn notes(&self) -> Vec<String> {
+    /// What a person should know about these lanes, broken into lines for a terminal.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
         let any = |of: fn(&LanePlan) -> bool| self.lanes.iter().find(|lane| of(lane));
         let model = &self.question.model;

@@ -9,6 +9,7 @@ use egui::{
 
 use crate::{
     app::{
+        spots,
         state::{AttentionState, Phase, RunState},
         theme,
         units::{quoted, to_x},
@@ -155,6 +156,7 @@ fn overview(ui: &mut Ui, source: Source<'_>, view: &mut View) {
     let most = ui.available_height() * 0.55;
     let cell = ((ui.available_width() + gap) / count(n_head)).min(most / count(n_layer)).floor().max(4.0);
     let (area, _) = ui.allocate_exact_size(vec2(cell * count(n_head), cell * count(n_layer)), Sense::hover());
+    spots::mark(ui.ctx(), spots::ATTENTION_HEADS, area);
     for layer in 0..n_layer {
         for head in 0..n_head {
             let rect =
@@ -188,6 +190,7 @@ fn large(ui: &mut Ui, run: &RunState, source: Source<'_>, view: &mut View, side:
     let map = Heatmap::update(&mut view.large, ui.ctx(), ui.visuals(), source);
     let n_tokens = map.n_tokens();
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), Sense::hover());
+    spots::mark(ui.ctx(), spots::ATTENTION_HEAD, rect);
     ui.painter().rect_filled(rect, 0.0, ui.visuals().extreme_bg_color);
     Image::from_texture(map.texture()).paint_at(ui, rect);
     let cell = side / count(n_tokens);

@@ -9,6 +9,7 @@ use egui::{Button, Color32, ComboBox, RichText, Role, ScrollArea, Sense, Ui, Wid
 
 use crate::{
     app::{
+        spots,
         state::{LaneState, RunState},
         theme,
     },
@@ -69,11 +70,14 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>)
         ui.columns(2, |columns| {
             columns[0].set_height(height);
             columns[1].set_height(height);
+            spots::mark(columns[0].ctx(), spots::BLOCK_POOL, columns[0].max_rect());
+            spots::mark(columns[1].ctx(), spots::BLOCK_TABLES, columns[1].max_rect());
             pointed = pool(&mut columns[0], view, &shown).or(pointed);
             pointed = tables(&mut columns[1], view, &shown).or(pointed);
         });
     }
     ui.separator();
+    spots::mark(ui.ctx(), spots::BLOCK_TEXT, ui.available_rect_before_wrap());
     let name = sequence_name(lane, view.sequence);
     let source = Source {
         run,
@@ -144,6 +148,7 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, shown: Option<&Shown<'_>
         });
         chooser.response.labelled_by(label.id);
         let button = ui.add_enabled(refusal.is_none(), Button::new("Fork here"));
+        spots::mark(ui.ctx(), spots::FORK, button.rect);
         fork = button.on_hover_text(FORK_HELP).on_disabled_hover_text(refusal.unwrap_or_default()).clicked();
         let Some(shown) = shown.filter(|shown| shown.picture.n_blocks > 0) else { return };
         ui.label(RichText::new(shown.words()).weak());

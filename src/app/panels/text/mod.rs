@@ -21,6 +21,7 @@ const COLUMN_WIDTH: f32 = 165.0;
 
 /// One column per lane.
 pub fn show(ui: &mut Ui, run: &RunState) {
+    spots::mark(ui.ctx(), spots::TEXT, ui.available_rect_before_wrap());
     ui.horizontal(|ui| {
         ui.strong("Text of each lane").on_hover_text(
             "What each lane generated. The first token that is not the first lane's is marked; from there on the two \

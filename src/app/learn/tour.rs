@@ -1,0 +1,108 @@
+//! What a tour is made of.
+
+use super::Seen;
+
+/// A guided tour: it says what to watch for, lets it happen, and explains what was measured.
+pub struct Tour {
+    pub title: &'static str,
+    /// What a learner will know afterwards.
+    pub sentence: &'static str,
+    pub minutes: u32,
+    pub steps: &'static [Step],
+}
+
+/// One step, drawn on a narrow panel.
+pub struct Step {
+    pub title: &'static str,
+    /// At most 60 words.
+    pub text: &'static str,
+    /// A place of [`spots`](crate::app::spots) that it points at.
+    pub spot: Option<&'static str>,
+    /// Asked before anything is offered or revealed: who predicts learns more (predict, observe, explain; White and Gunstone
+    /// 1992).
+    pub question: Option<Question>,
+    pub offer: Option<Offer>,
+    pub goal: Option<Goal>,
+    /// The measured numbers, or what has to be done to have some.
+    pub reveal: Option<Reveal>,
+}
+
+/// Says what was measured.
+pub type Reveal = fn(&Seen<'_>) -> Result<String, &'static str>;
+
+/// A prediction to make.
+#[derive(Clone, Copy)]
+pub struct Question {
+    pub asks: &'static str,
+    pub choices: &'static [&'static str],
+    /// Which of the choices is right.
+    pub right: usize,
+    /// Why it is.
+    pub because: &'static str,
+}
+
+/// A button, and what the window does when it is pressed.
+#[derive(Clone, Copy)]
+pub struct Offer {
+    pub button: &'static str,
+    pub action: LearnAction,
+}
+
+/// What is to have happened, in words and as a test.
+#[derive(Clone, Copy)]
+pub struct Goal {
+    pub words: &'static str,
+    pub is_met: fn(&Seen<'_>) -> bool,
+}
+
+/// What a tour asks of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LearnAction {
+    /// Shows a pane, by its name.
+    Show(&'static str),
+    /// Fills in the form and runs it to its end.
+    Run(Setup),
+    /// Pauses the run under way.
+    Pause,
+    /// Makes one token of every lane and pauses; begins a run with the form as it is if none is under way.
+    Step,
+    /// Forks the first `paged` lane of a run under way.
+    Fork,
+    /// Measures the quality of these lanes on held-out stories, and shows the pane.
+    MeasureQuality(&'static str),
+}
+
+/// A run, but for the model: tours are about the story model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    pub lanes: &'static str,
+    /// Tokens to generate.
+    pub tokens: usize,
+    /// `None`: [`DEFAULT_PROMPT`](crate::experiment::DEFAULT_PROMPT).
+    pub prompt: Option<&'static str>,
+    /// Every lane reads the first lane's tokens, whatever it would have said (teacher forcing).
+    pub forced: bool,
+}
+
+impl Step {
+    /// A step with nothing in it, to begin with.
+    pub(super) const BLANK: Self =
+        Self { title: "", text: "", spot: None, question: None, offer: None, goal: None, reveal: None };
+}
+
+impl Setup {
+    /// A run of the default prompt.
+    pub(super) const fn new(lanes: &'static str, tokens: usize) -> Self {
+        Self { lanes, tokens, prompt: None, forced: false }
+    }
+}
+
+/// A button that shows a pane.
+pub(super) const fn show(button: &'static str, pane: &'static str) -> Option<Offer> {
+    Some(Offer { button, action: LearnAction::Show(pane) })
+}
+
+/// A button that runs lanes.
+pub(super) const fn run(button: &'static str, setup: Setup) -> Option<Offer> {
+    Some(Offer { button, action: LearnAction::Run(setup) })
+}
