@@ -66,6 +66,8 @@ pub struct Options {
     pub beside: Option<Pane>,
     /// What a measurement of quality reads.
     pub quality: QualityForm,
+    /// Opens with the lessons.
+    pub learns: bool,
     /// How the window looks; `None`: as it did last.
     pub look: Option<theme::Look>,
     /// Begins as the window was left, and remembers how it is left.
@@ -101,6 +103,7 @@ impl Default for Options {
             pane: Pane::default(),
             beside: None,
             quality: QualityForm::default(),
+            learns: false,
             look: None,
             remembers: false,
             trace: None,

@@ -18,10 +18,13 @@ pub enum Pane {
     Numbers,
     /// What each lane gets wrong, for how many bytes.
     Quality,
+    /// How many users fit into a memory.
+    Plan,
 }
 
 impl Pane {
-    pub const ALL: [Self; 6] = [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality];
+    pub const ALL: [Self; 7] =
+        [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality, Self::Plan];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Pane {
             Self::Layers => "Layers",
             Self::Numbers => "Numbers",
             Self::Quality => "Quality",
+            Self::Plan => "Plan",
         }
     }
 
@@ -43,6 +47,7 @@ impl Pane {
             Self::Layers => "How the next token is made, one layer after another",
             Self::Numbers => "What is stored of one token, number by number, and how the newest token reads it",
             Self::Quality => "What each lane gets wrong, and for how many bytes: measured on held-out stories",
+            Self::Plan => "How many users of a model fit into a memory, with each cache: by arithmetic, nothing runs",
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod bench;
 mod files;
 mod keys;
+mod learn;
 mod panes;
 mod quality;
 mod remember;
@@ -26,6 +27,7 @@ use super::{
     Options,
     form::Form,
     frame_times::FrameTimes,
+    learn::Learn,
     notes::Notes,
     pane::Pane,
     panels::{self, attention, blocks, controls::Action, latency, memory},
@@ -76,8 +78,10 @@ pub struct App {
     notes: Notes,
     help: panels::help::Help,
     glossary: panels::glossary::View,
-    /// The lessons are shown.
+    /// The lessons are shown, and how far somebody is with them.
     learns: bool,
+    lessons: Learn,
+    planner: panels::planner::View,
     memory_of: Option<remember::Memory>,
     /// Of a real window, for what is written when it closes.
     context: Option<Context>,
@@ -123,7 +127,9 @@ impl App {
             notes: Notes::default(),
             help: panels::help::Help::default(),
             glossary: panels::glossary::View::default(),
-            learns: false,
+            learns: options.learns,
+            lessons: Learn::default(),
+            planner: panels::planner::View::default(),
             memory_of: None,
             context: options.remembers.then(|| ctx.clone()),
             recent: vec![],
@@ -410,6 +416,7 @@ impl App {
                 action = panels::controls::show(ui, &mut self.form, context).or(action);
             });
         }
+        self.learn(ui);
         egui::CentralPanel::default().show(ui, |ui| self.middle(ui));
         self.files(ui.ctx());
         panels::glossary::window(ui.ctx(), &mut self.glossary);

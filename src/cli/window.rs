@@ -50,7 +50,7 @@ pub struct Args {
     device: Option<String>,
     #[command(flatten)]
     threads: ThreadArgs,
-    /// What the window shows first: cost, attention, blocks, layers, numbers or quality [default: as it did last, or cost]
+    /// What the window shows first: cost, attention, blocks, layers, numbers, quality or plan [default: as it did last, or cost]
     #[arg(long)]
     pane: Option<String>,
     /// A second pane beside it
@@ -59,6 +59,9 @@ pub struct Args {
     /// How the window looks: dark, light or projector [default: as it did last]
     #[arg(long)]
     look: Option<String>,
+    /// Open with the guided tours
+    #[arg(long)]
+    learn: bool,
     /// Feed every lane the first lane's tokens, so that every prediction can be compared
     #[arg(long)]
     forced: bool,
@@ -121,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         options.beside = Some(pane.parse().map_err(anyhow::Error::msg)?);
     }
     options.look = args.look.as_deref().map(str::parse).transpose()?;
-    (options.forced, options.moment) = (args.forced, args.moment);
+    (options.forced, options.moment, options.learns) = (args.forced, args.moment, args.learn);
     if let Some(path) = &args.trace {
         let trace = Timeline::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         options.trace = Some(trace);

@@ -75,16 +75,6 @@ impl App {
         }
     }
 
-    fn toggle_learn(&mut self) {
-        self.learns = !self.learns;
-    }
-
-    pub(super) fn learn_from(&mut self, _kept: Option<serde_json::Value>) {}
-
-    pub(super) fn learn_value(&self) -> Option<serde_json::Value> {
-        None
-    }
-
     /// Tells a person something that needs no answer.
     pub(super) fn say(&mut self, words: String) {
         self.notes.push(NoteKind::Good, words);

@@ -5,9 +5,10 @@ use egui::{Align, ComboBox, Layout, Panel, Role, Ui, WidgetInfo};
 use super::App;
 use crate::app::{
     floor::MachineFloor,
-    shared::{Mark, Shared},
     pane::Pane,
     panels::{self, attention, blocks, latency, memory, summary, text},
+    shared::{Mark, Shared},
+    spots,
     state::{LaneState, Phase, RunState, Switch},
     timeline::Timeline,
     units,
@@ -51,6 +52,10 @@ impl App {
         let run = self.timeline.as_ref().and_then(Timeline::past).unwrap_or(&self.run);
         match pane {
             Pane::Quality => self.quality(ui),
+            Pane::Plan => {
+                let lanes = self.cached_lanes();
+                panels::planner::show(ui, &mut self.planner, &lanes);
+            }
             _ if run.lanes.is_empty() => panels::status::welcome(ui),
             Pane::Cost => self.cost(ui),
             Pane::Attention => attention::show(ui, run, &mut self.attention),
@@ -139,6 +144,8 @@ impl App {
         let shared = shared(run);
         egui::CentralPanel::default().show(ui, |ui| {
             ui.columns(2, |columns| {
+                spots::mark(columns[0].ctx(), spots::LATENCY, columns[0].available_rect_before_wrap());
+                spots::mark(columns[1].ctx(), spots::MEMORY, columns[1].available_rect_before_wrap());
                 latency::show(&mut columns[0], run, &mut self.latency, &shared);
                 memory::show(&mut columns[1], run, &mut self.memory, &shared);
             });
@@ -154,7 +161,8 @@ impl App {
 /// What the plots show beside the run itself: what the machine can do at best, and where lanes were given other caches.
 fn shared(run: &RunState) -> Shared {
     let floor = run.facts.as_ref().and_then(|facts| facts.floor);
-    let machine = floor.map(|Floor { read_bytes_per_sec, flops_per_sec }| MachineFloor { read_bytes_per_sec, flops_per_sec });
+    let machine =
+        floor.map(|Floor { read_bytes_per_sec, flops_per_sec }| MachineFloor { read_bytes_per_sec, flops_per_sec });
     let of_lane = |(lane, state): (usize, &LaneState)| -> Vec<Mark> {
         let names = state.switches.iter().skip(1).map(|next| next.from.as_str()).chain([state.name.as_str()]);
         let mark = |(switch, name): (&Switch, &str)| {

@@ -51,12 +51,17 @@ impl App {
             TimelineAction::Forward => timeline.step(true, &self.run),
             TimelineAction::Seek(round) => timeline.seek(round, &self.run),
             TimelineAction::Speed(rounds_per_sec) => timeline.rounds_per_sec = rounds_per_sec,
-            TimelineAction::Close => {
-                self.timeline = None;
-                self.run = RunState::default();
-                // The next run has other lanes; it chooses anew.
-                (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);
-            }
+            TimelineAction::Close => self.close_trace(),
+        }
+    }
+
+    /// Back to live runs.
+    pub(super) fn close_trace(&mut self) {
+        if self.is_trace() {
+            self.timeline = None;
+            self.run = RunState::default();
+            // The next run has other lanes; it chooses anew.
+            (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);
         }
     }
 
