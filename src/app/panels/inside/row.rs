@@ -1,6 +1,6 @@
 //! A key or a value, channel by channel: exact numbers as light bars, stored ones as dots.
 
-use egui::{Label, RichText, Role, Ui, WidgetInfo};
+use egui::{Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_plot::{Bar, BarChart, HoverPosition, Line, Plot, PlotPoints, Points, VLine};
 
 use super::{
@@ -43,15 +43,22 @@ pub fn show(ui: &mut Ui, view: &mut View, found: &Inspection, row: &InspectedRow
 
 fn legend(ui: &mut Ui, lane: usize, has_stored: bool) {
     ui.horizontal(|ui| {
-        let light = theme::grid_color(ui.visuals());
-        ui.label(RichText::new("\u{25a0}").color(light));
+        let (light, color) = (theme::grid_color(ui.visuals()), theme::lane_color(lane, ui.visuals()));
+        let bar = swatch(ui);
+        ui.painter().rect_filled(bar, 1.0, light);
         ui.label(RichText::new("exact").small()).on_hover_text(words::EXACT);
         if has_stored {
-            ui.label(RichText::new("\u{25cf}").color(theme::lane_color(lane, ui.visuals())));
+            let dot = swatch(ui);
+            ui.painter().circle_filled(dot.center(), 4.0, color);
             ui.label(RichText::new("stored").small()).on_hover_text(words::STORED);
         }
         ui.label(RichText::new("click a channel to see its group").small().weak()).on_hover_text(words::CHANNEL);
     });
+}
+
+/// Room for a sample of what is drawn.
+fn swatch(ui: &mut Ui) -> Rect {
+    ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover()).0
 }
 
 fn plot(ui: &mut Ui, view: &mut View, (exact, stored): (&[f32], Option<&[f32]>), context: &Context<'_>, height: f32) {

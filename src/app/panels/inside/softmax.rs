@@ -71,7 +71,9 @@ pub fn show(ui: &mut Ui, found: &Inspection, context: &Context<'_>, scrolls: boo
     head(ui);
     let rows = |ui: &mut Ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
-        softmax.tiles.iter().for_each(|tile| row(ui, tile, found.position, context));
+        for tile in &softmax.tiles {
+            row(ui, tile, found.position, context);
+        }
     };
     if scrolls {
         ScrollArea::vertical().id_salt("softmax").auto_shrink([false, false]).show(ui, rows);
@@ -160,9 +162,13 @@ fn cells(tile: &SoftmaxTile) -> [String; 7] {
     ]
 }
 
-/// 1 is said as it is; what is close to it is not.
+/// 1 is said as it is; what is close to it, or to 0, is not.
 fn factor(rescale: f64) -> String {
-    if rescale.to_bits() == 1.0_f64.to_bits() { "1".into() } else { words::number(rescale) }
+    match rescale {
+        rescale if rescale.to_bits() == 1.0_f64.to_bits() => "1".into(),
+        rescale if rescale < 0.001 => "<0.001".into(),
+        rescale => format!("{rescale:.3}"),
+    }
 }
 
 fn name(tile: &SoftmaxTile) -> String {
@@ -189,7 +195,7 @@ mod tests {
         assert_eq!(cells(&tile), ["16..31", "3.25", "4.50", "1", "3.125", "0.750", "12.5 %"]);
         let first = SoftmaxTile { positions: 4..5, rescale: None, ..tile.clone() };
         assert_eq!((cells(&first)[0].as_str(), cells(&first)[3].as_str()), ("4", "-"));
-        assert_eq!(factor(0.5), "0.500");
+        assert_eq!([0.5, 1e-6].map(factor), ["0.500", "<0.001"]);
         assert_eq!(name(&tile), "tokens 16..31: 12.5 % of the weight");
     }
 }

@@ -73,7 +73,9 @@ pub fn online_softmax(query: &[f32], rows: &HeadRows, tile_tokens: usize) -> Onl
         tiles.push(running.take(*start..last + 1, &scores[tile], values));
     }
     let Running { largest, sum, mut output } = running;
-    output.iter_mut().for_each(|x| *x /= sum);
+    for x in &mut output {
+        *x /= sum;
+    }
     for tile in &mut tiles {
         tile.share = tile.weight_sum * (tile.largest_score - largest).exp() / sum;
     }
@@ -95,7 +97,9 @@ impl Running {
         let (rescale, own) = ((self.largest - larger).exp(), (largest_score - larger).exp());
         self.largest = larger;
         self.sum = self.sum * rescale + weight_sum * own;
-        self.output.iter_mut().for_each(|x| *x *= rescale);
+        for x in &mut self.output {
+            *x *= rescale;
+        }
         let head_dim = self.output.len();
         for (weight, value) in weights.iter().zip(values.chunks_exact(head_dim)) {
             for (x, value) in self.output.iter_mut().zip(value) {
