@@ -4,6 +4,7 @@
 //! person typed, [`quality`] both for measurements of quality; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
+pub mod attended;
 pub mod board;
 mod decimate;
 pub mod draft;
