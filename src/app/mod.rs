@@ -5,6 +5,7 @@
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 pub mod agreement;
+pub mod attended;
 pub mod board;
 pub mod comparison;
 mod decimate;

@@ -55,6 +55,13 @@ pub fn to_x(step: usize) -> f64 {
     step as f64
 }
 
+/// A number of tokens or of cells as a coordinate on the screen.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "a coordinate on the screen")]
+pub fn to_f32(n: usize) -> f32 {
+    to_x(n) as f32
+}
+
 /// A label on an axis of milliseconds: in the unit that needs no zeros.
 #[must_use]
 pub fn axis_millis(millis: f64) -> String {

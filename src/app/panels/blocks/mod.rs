@@ -1,22 +1,34 @@
-//! Where a lane's tokens lie: the pool's blocks, the table of each sequence over them, and the text, block by block.
+//! Where a lane's tokens lie: the pool's blocks, the table of each sequence over them, the text, block by block, and all that is
+//! known of what a person points at.
 
+mod cells;
+mod detail;
 mod draw;
+mod fresh;
+mod grid;
+mod legend;
 mod slots;
+mod target;
 mod text;
 mod words;
 
-use egui::{Button, Color32, ComboBox, RichText, Role, ScrollArea, Sense, Ui, WidgetInfo};
+use egui::{Button, Color32, ComboBox, Key, Label, Modifiers, RichText, ScrollArea, TextWrapMode, Ui, UiBuilder};
 
 use crate::{
     app::{
+        recording::lane_of,
         spots,
         state::{LaneState, RunState},
         theme,
     },
     cache::{PoolPicture, blocks::NO_BLOCK},
 };
-use draw::{Band, Grid};
+use detail::Known;
+use draw::Band;
+use fresh::Fresh;
+use grid::Grid;
 use slots::{Census, Holder};
+use target::{Focus, Target, Touch};
 use text::Source;
 
 /// What of the blocks is shown.
@@ -25,19 +37,26 @@ pub struct View {
     pub lane: usize,
     /// Whose text is shown: 0 is the lane itself, then come its forks.
     pub sequence: usize,
-    /// The physical block under the pointer, wherever it is drawn.
-    pointed: Option<u32>,
+    /// What is pointed at or pinned, wherever it is drawn.
+    focus: Focus,
+    /// The run and the lane that it belongs to.
+    subject: (u64, usize),
+    fresh: Fresh,
 }
 
 const HELP: &str = "Left the pool: every physical block, in the order of memory; each is filled from the left, slot by slot, and a \
     free block is empty. Right the block table of each sequence: its blocks in the order of its tokens, with the number of the \
     physical block; a dash where the block was given back. A dead slot holds rows of a token that was evicted: nobody reads it, \
-    and nobody else can have it until its whole block is dead. Point at a block or a token to see where it lies.";
+    and nobody else can have it until its whole block is dead. Point at a block, a slot or a word to see all that is known of it; a \
+    click keeps it.";
 const FORK_HELP: &str = "Goes on from here in a second way: the fork takes the likeliest token that nobody took here. It \
     shares all blocks with the lane; the first of the two that writes into a shared block gets a copy of it (copy-on-write). \
     Forks run untimed, in the lane's own memory, and end when the lane needs it.";
 /// The height of a sequence's title and the space around it.
 const TITLE: f32 = 40.0;
+/// The share of the height that blocks take; the text and the details have the rest.
+const BLOCKS_SHARE: f32 = 0.56;
+const DETAIL_WIDTH: f32 = 330.0;
 
 /// A lane and its blocks, and what is known of them.
 struct Shown<'a> {
@@ -48,11 +67,20 @@ struct Shown<'a> {
     census: Census,
     /// By sequence.
     colors: Vec<Color32>,
+    fresh: Fresh,
+    /// What is highlighted.
+    target: Option<Target>,
 }
 
 /// The pane; true when the lane is to be forked. `refusal`: why it cannot be.
 pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>) -> bool {
-    let shown = run.lanes.get(view.lane).and_then(|lane| Shown::of(ui, view.lane, lane));
+    if view.subject != (run.id, view.lane) {
+        (view.subject, view.focus) = ((run.id, view.lane), Focus::default());
+    }
+    if view.focus.is_pinned() && ui.input_mut(|input| input.consume_key(Modifiers::NONE, Key::Escape)) {
+        view.focus.release();
+    }
+    let shown = run.lanes.get(view.lane).and_then(|lane| Shown::of(ui, lane, view));
     let fork = header(ui, run, view, shown.as_ref(), refusal);
     let Some(shown) = shown else {
         ui.add_space(ui.available_height() * 0.3);
@@ -61,45 +89,60 @@ pub fn show(ui: &mut Ui, run: &RunState, view: &mut View, refusal: Option<&str>)
     };
     let Shown { lane, picture, .. } = &shown;
     view.sequence = view.sequence.min(picture.sequences.len().saturating_sub(1));
-    let mut pointed = None;
+    let mut touch = Touch::default();
     if picture.n_blocks == 0 {
         ui.label(words::buffer(picture, lane.records.last().map_or(0, |record| record.copied_bytes)));
     } else {
-        draw::legend(ui, shown.color(0), &shown.census);
-        let height = ui.available_height() * 0.58;
+        legend::show(ui, shown.color(0), &shown.census, !shown.fresh.taken().is_empty());
+        let height = ui.available_height() * BLOCKS_SHARE;
         ui.columns(2, |columns| {
             columns[0].set_height(height);
             columns[1].set_height(height);
             spots::mark(columns[0].ctx(), spots::BLOCK_POOL, columns[0].max_rect());
             spots::mark(columns[1].ctx(), spots::BLOCK_TABLES, columns[1].max_rect());
-            pointed = pool(&mut columns[0], view, &shown).or(pointed);
-            pointed = tables(&mut columns[1], view, &shown).or(pointed);
+            touch = pool(&mut columns[0], &shown).or(tables(&mut columns[1], view, &shown));
         });
     }
     ui.separator();
     spots::mark(ui.ctx(), spots::BLOCK_TEXT, ui.available_rect_before_wrap());
-    let name = sequence_name(lane, view.sequence);
+    touch = below(ui, run, view, &shown).or(touch);
+    view.focus.take(touch);
+    fork
+}
+
+/// The text, and beside it the details.
+fn below(ui: &mut Ui, run: &RunState, view: &View, shown: &Shown<'_>) -> Touch {
+    let space = ui.available_rect_before_wrap();
+    let width = DETAIL_WIDTH.min(space.width() * 0.45);
+    let (left, right) = space.split_left_right_at_x(space.right() - width);
+    let name = sequence_name(shown.lane, view.sequence);
     let source = Source {
         run,
-        picture,
+        picture: shown.picture,
         lane: view.lane,
         sequence: view.sequence,
         color: shown.color(view.sequence),
         name: &name,
-        pointed: view.pointed,
+        target: shown.target,
     };
-    pointed = text::show(ui, source).or(pointed);
-    view.pointed = pointed;
-    fork
+    let left = left.with_max_x(left.right() - 10.0);
+    let touch = ui.scope_builder(UiBuilder::new().max_rect(left), |ui| text::show(ui, source)).inner;
+    let known = Known { run, lane: view.lane, picture: shown.picture, holders: &shown.holders, fresh: &shown.fresh };
+    ui.scope_builder(UiBuilder::new().max_rect(right), |ui| detail::show(ui, known, &view.focus));
+    ui.advance_cursor_after_rect(space);
+    touch
 }
 
 impl<'a> Shown<'a> {
-    fn of(ui: &Ui, index: usize, lane: &'a LaneState) -> Option<Self> {
+    fn of(ui: &Ui, lane: &'a LaneState, view: &mut View) -> Option<Self> {
         let picture = lane.blocks.as_ref()?;
         let holders = slots::holders(picture);
         let census = Census::of(picture, &holders);
-        let colors = (0..picture.sequences.len()).map(|sequence| color(ui, (index, lane), sequence)).collect();
-        Some(Self { lane, picture, holders, census, colors })
+        let n_sequences = picture.sequences.len();
+        let colors = (0..n_sequences).map(|sequence| color(ui, (view.lane, lane), sequence)).collect();
+        view.fresh.update(view.subject, &holders);
+        let (fresh, target) = (view.fresh.clone(), view.focus.target());
+        Some(Self { lane, picture, holders, census, colors, fresh, target })
     }
 
     fn color(&self, sequence: usize) -> Color32 {
@@ -120,8 +163,31 @@ impl<'a> Shown<'a> {
         self.holders(block).iter().filter_map(band).collect()
     }
 
+    fn marked_block(&self) -> Option<u32> {
+        self.target?.block(self.picture)
+    }
+
+    fn marked_slot(&self) -> Option<usize> {
+        self.target?.slot(self.picture)
+    }
+
+    /// True for a gap that is pointed at, itself or one of its tokens.
+    fn is_marked_gap(&self, gap: Target) -> bool {
+        match (self.target, gap) {
+            (Some(Target::Token { sequence, position }), Target::Gap { sequence: of, place }) => {
+                (sequence, position / self.picture.block_len.max(1)) == (of, place)
+            }
+            (target, gap) => target == Some(gap),
+        }
+    }
+
     fn words(&self) -> String {
-        words::store(self.picture, self.lane.name.starts_with("contiguous"), &self.census)
+        words::store(self.picture, self.is_region(), &self.census)
+    }
+
+    /// `contiguous` has no pool.
+    fn is_region(&self) -> bool {
+        self.lane.name.starts_with("contiguous")
     }
 }
 
@@ -158,35 +224,51 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View, shown: Option<&Shown<'_>
             ui.label(RichText::new(text).color(theme::WARNING.on(ui.visuals())));
         }
     });
+    if let Some(shown) = shown {
+        let format = words::format(lane_of(&shown.lane.name), shown.picture);
+        ui.add(Label::new(RichText::new(format).weak()).wrap_mode(TextWrapMode::Truncate));
+    }
     fork
 }
 
 /// The physical blocks in the order of memory.
-fn pool(ui: &mut Ui, view: &View, shown: &Shown<'_>) -> Option<u32> {
-    ui.label("Pool: physical blocks");
-    let grid = Grid::new(ui.available_width(), ui.available_height(), shown.holders.len());
-    let (rect, response) = ui.allocate_exact_size(grid.size, Sense::hover());
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("pool: {}", shown.words())));
-    let mut pointed = None;
-    for (index, block) in (0..shown.holders.len()).zip(0_u32..) {
-        let cell = grid.cell(rect, index);
-        let is_pointed = view.pointed == Some(block);
-        draw::block(ui, cell, shown.picture.block_len, &shown.bands(block), is_pointed, &block.to_string());
-        if response.hover_pos().is_some_and(|at| cell.contains(at)) {
-            pointed = Some(block);
+fn pool(ui: &mut Ui, shown: &Shown<'_>) -> Touch {
+    ui.horizontal(|ui| {
+        ui.label("Pool: physical blocks");
+        if !shown.is_region() {
+            let free = RichText::new(words::free(&shown.holders)).weak();
+            ui.add(Label::new(free).wrap_mode(TextWrapMode::Truncate))
+                .on_hover_text("By their numbers; in which order the pool hands them out is not recorded.");
         }
-    }
-    if let Some(block) = pointed {
-        response.on_hover_text_at_pointer(words::block(shown.picture, block, shown.holders(block)));
-    }
-    pointed
+    });
+    let n = shown.holders.len();
+    let places: Vec<Target> = (0_u32..).take(n).map(Target::Block).collect();
+    let grid = Grid::new(
+        ui.available_width() - 2.0 * MARGIN,
+        ui.available_height(),
+        n,
+        cells::largest(shown.picture.block_len),
+    );
+    ScrollArea::vertical()
+        .id_salt("pool")
+        .auto_shrink([false, false])
+        .show(ui, |ui| inset(ui, |ui| cells::show(ui, shown, &grid, &places, &format!("pool: {}", shown.words()))))
+        .inner
+}
+
+/// Room for the marks around the outermost blocks.
+const MARGIN: f32 = 3.0;
+
+fn inset(ui: &mut Ui, draw: impl FnOnce(&mut Ui) -> Touch) -> Touch {
+    let margin = egui::Margin { left: 3, right: 3, top: 2, bottom: 0 };
+    egui::Frame::NONE.inner_margin(margin).show(ui, draw).inner
 }
 
 /// Each sequence's blocks in the order of its tokens.
-fn tables(ui: &mut Ui, view: &mut View, shown: &Shown<'_>) -> Option<u32> {
+fn tables(ui: &mut Ui, view: &mut View, shown: &Shown<'_>) -> Touch {
     ui.label("Block tables: logical order, with the physical number");
     let sequences = &shown.picture.sequences;
-    let mut pointed = None;
+    let mut touch = Touch::default();
     // The same room for each that has blocks, so that they look the same in all.
     let (n, n_held) = (sequences.len(), sequences.iter().filter(|s| !s.blocks.is_empty()).count());
     #[expect(clippy::cast_precision_loss, reason = "a handful of sequences")]
@@ -194,11 +276,11 @@ fn tables(ui: &mut Ui, view: &mut View, shown: &Shown<'_>) -> Option<u32> {
     ScrollArea::vertical().id_salt("tables").auto_shrink([false, false]).show(ui, |ui| {
         for index in 0..n {
             title(ui, view, shown, index);
-            pointed = table(ui, view, shown, index, each).or(pointed);
+            touch = touch.or(table(ui, shown, index, each));
             ui.add_space(4.0);
         }
     });
-    pointed
+    touch
 }
 
 /// The name of a sequence, which shows its text when it is pressed.
@@ -213,42 +295,26 @@ fn title(ui: &mut Ui, view: &mut View, shown: &Shown<'_>, index: usize) {
     }
 }
 
-fn table(ui: &mut Ui, view: &View, shown: &Shown<'_>, index: usize, height: f32) -> Option<u32> {
+fn table(ui: &mut Ui, shown: &Shown<'_>, index: usize, height: f32) -> Touch {
     let picture = shown.picture;
-    let sequence = picture.sequences.get(index)?;
-    let grid = Grid::new(ui.available_width(), height, sequence.blocks.len());
-    let (rect, response) = ui.allocate_exact_size(grid.size, Sense::hover());
+    let Some(sequence) = picture.sequences.get(index) else { return Touch::default() };
+    let place = |(place, block): (usize, &u32)| match *block {
+        NO_BLOCK => Target::Gap { sequence: index, place },
+        block => Target::Block(block),
+    };
+    let places: Vec<Target> = sequence.blocks.iter().enumerate().map(place).collect();
     let given_back = slots::given_back(sequence);
-    let mut label = format!(
+    let mut name = format!(
         "block table of {}: {} blocks, {}",
         sequence_name(shown.lane, index),
         sequence.blocks.len() - given_back,
         words::length(sequence)
     );
     if given_back > 0 {
-        label.push_str(&format!(", {given_back} blocks given back"));
+        name.push_str(&format!(", {given_back} blocks given back"));
     }
-    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
-    let (mut pointed, mut tip) = (None, None);
-    for (place, block) in sequence.blocks.iter().enumerate() {
-        let cell = grid.cell(rect, place);
-        let is_here = response.hover_pos().is_some_and(|at| cell.contains(at));
-        if *block == NO_BLOCK {
-            draw::gap(ui, cell, is_here);
-            tip = is_here.then(|| words::gap(picture, place)).or(tip);
-            continue;
-        }
-        let is_pointed = view.pointed == Some(*block);
-        draw::block(ui, cell, picture.block_len, &shown.bands(*block), is_pointed, &block.to_string());
-        if is_here {
-            pointed = Some(*block);
-            tip = Some(words::block(picture, *block, shown.holders(*block)));
-        }
-    }
-    if let Some(tip) = tip {
-        response.on_hover_text_at_pointer(tip);
-    }
-    pointed
+    let grid = Grid::new(ui.available_width() - 2.0 * MARGIN, height, places.len(), cells::largest(picture.block_len));
+    inset(ui, |ui| cells::show(ui, shown, &grid, &places, &name))
 }
 
 /// The lane's name, or a fork's: its number and the token that it said otherwise, as `kvlab run --fork` counts.

@@ -4,10 +4,10 @@ use egui::{Color32, Role, ScrollArea, Sense, Stroke, TextFormat, TextStyle, Ui, 
 
 use super::{
     slots::{Slot, is_evicted, slot},
-    words,
+    target::{Target, Touch},
 };
 use crate::{
-    app::state::RunState,
+    app::{state::RunState, theme},
     cache::{PoolPicture, blocks::NO_BLOCK},
 };
 
@@ -20,14 +20,48 @@ pub struct Source<'a> {
     pub sequence: usize,
     pub color: Color32,
     pub name: &'a str,
-    /// The block under the pointer, wherever it is drawn.
-    pub pointed: Option<u32>,
+    /// What is highlighted, wherever it is drawn.
+    pub target: Option<Target>,
 }
 
-/// A token under the pointer points at its block.
-pub fn show(ui: &mut Ui, source: Source<'_>) -> Option<u32> {
+/// How strongly a word is highlighted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Light {
+    None,
+    /// Its block is pointed at, by another of its tokens.
+    Neighbour,
+    /// Its block is pointed at.
+    Block,
+    /// The token itself.
+    Token,
+}
+
+impl Source<'_> {
+    fn light(&self, position: usize, block: Option<u32>) -> Light {
+        match self.target {
+            Some(Target::Token { sequence, position: of }) if (sequence, of) == (self.sequence, position) => {
+                Light::Token
+            }
+            Some(target) if block.is_some() && target.block(self.picture) == block => match target.slot(self.picture) {
+                // The same token of a fork that shares the block.
+                Some(slot) if slot == position % self.picture.block_len.max(1) => Light::Token,
+                Some(_) => Light::Neighbour,
+                None => Light::Block,
+            },
+            Some(Target::Gap { sequence, place })
+                if (sequence, place) == (self.sequence, position / self.picture.block_len.max(1)) =>
+            {
+                Light::Block
+            }
+            _ => Light::None,
+        }
+    }
+}
+
+/// The text; a word that is pointed at is a token.
+pub fn show(ui: &mut Ui, source: Source<'_>) -> Touch {
     let Source { run, picture, lane, color, .. } = source;
-    let sequence = picture.sequences.get(source.sequence)?;
+    let Some(sequence) = picture.sequences.get(source.sequence) else { return Touch::default() };
     heading(ui, source);
     let ink = ui.visuals().text_color();
     let block_len = picture.block_len.max(1);
@@ -42,28 +76,26 @@ pub fn show(ui: &mut Ui, source: Source<'_>) -> Option<u32> {
         let piece = piece.filter(|text| !text.is_empty()).unwrap_or("\u{b7}");
         n_chars += piece.chars().count();
         ends.push(n_chars);
-        let is_pointed = block_of(position).is_some() && block_of(position) == source.pointed;
         let is_odd = position / block_len % 2 == 1 && picture.n_blocks > 0;
         let kind = if is_evicted(sequence, position) { Slot::Dead } else { slot(sequence, position) };
-        job.append(piece, 0.0, format(ui, kind, color, (is_pointed, is_odd)));
+        let light = source.light(position, block_of(position));
+        job.append(piece, 0.0, format(ui, kind, color, light, is_odd));
     }
-    let mut pointed = None;
+    let mut touch = Touch::default();
     ScrollArea::vertical().id_salt("block text").auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
         let galley = ui.fonts_mut(|fonts| fonts.layout_job(job));
-        let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
+        let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::click());
         response.widget_info(|| WidgetInfo::labeled(Role::Label, true, galley.text()));
         ui.painter().galley(rect.min, galley.clone(), ink);
+        touch.clicked = response.clicked();
         let Some(at) = response.hover_pos() else { return };
         let char = galley.cursor_from_pos(at - rect.min).index;
         let position = ends.partition_point(|end| *end <= usize::from(char));
-        if position >= sequence.len {
-            return;
+        if position < sequence.len {
+            touch.pointed = Some(Target::Token { sequence: source.sequence, position });
         }
-        pointed = block_of(position);
-        let text = run.token_text(lane, source.sequence, position);
-        response.on_hover_text_at_pointer(words::token(picture, sequence, position, text));
     });
-    pointed
+    touch
 }
 
 /// What the text is, and what its marks mean; those that are there.
@@ -75,7 +107,7 @@ fn heading(ui: &mut Ui, source: Source<'_>) {
         ui.label(format!("Text of {}{blocks}", source.name));
         let mut mark = |kind: Slot, words: &str| {
             let mut job = LayoutJob::default();
-            job.append(words, 0.0, format(ui, kind, color, (false, false)));
+            job.append(words, 0.0, format(ui, kind, color, Light::None, false));
             ui.label(job);
         };
         if !sequence.evicted.is_empty() {
@@ -88,14 +120,15 @@ fn heading(ui: &mut Ui, source: Source<'_>) {
     });
 }
 
-fn format(ui: &Ui, kind: Slot, color: Color32, (is_pointed, is_odd): (bool, bool)) -> TextFormat {
+fn format(ui: &Ui, kind: Slot, color: Color32, light: Light, is_odd: bool) -> TextFormat {
     let ink = ui.visuals().text_color();
     let mut format = TextFormat::simple(TextStyle::Body.resolve(ui.style()), ink);
-    let strength = match (is_pointed, kind, is_odd) {
-        (true, ..) => 0.6,
-        (false, Slot::Dead | Slot::Exact, _) => 0.0,
-        (false, _, true) => 0.26,
-        (false, _, false) => 0.1,
+    let strength = match (light, kind, is_odd) {
+        (Light::Block | Light::Token, ..) => 0.6,
+        (Light::Neighbour, ..) => 0.4,
+        (Light::None, Slot::Dead | Slot::Exact, _) => 0.0,
+        (Light::None, _, true) => 0.26,
+        (Light::None, _, false) => 0.1,
     };
     format.background = color.gamma_multiply(strength);
     match kind {
@@ -105,6 +138,10 @@ fn format(ui: &Ui, kind: Slot, color: Color32, (is_pointed, is_odd): (bool, bool
         }
         Slot::Exact => format.underline = Stroke::new(2.0, color),
         Slot::Stored | Slot::Empty => {}
+    }
+    if light == Light::Token {
+        format.background = theme::CHOSEN.on(ui.visuals()).gamma_multiply(0.7);
+        format.color = ui.visuals().strong_text_color();
     }
     format
 }

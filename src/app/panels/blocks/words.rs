@@ -1,11 +1,16 @@
-//! The blocks pane in words: its sentences and what it says under the pointer.
+//! The blocks pane in words.
+
+use std::mem::discriminant;
 
 use super::slots::{self, Census, Holder, Slot, count, runs};
 use crate::{
-    app::units::quoted,
-    cache::{PoolPicture, SequencePicture, blocks::NO_BLOCK},
+    app::draft::FORMATS,
+    cache::{Lane, PoolPicture, SequencePicture},
     report::units::bytes,
 };
+
+/// Ranges of free blocks that are named.
+const MOST_RUNS: usize = 6;
 
 /// A number of tokens, in words.
 pub fn tokens(n: usize) -> String {
@@ -80,23 +85,46 @@ pub fn moved(picture: &PoolPicture, has_forks: bool, copied_bytes: u64) -> Strin
     format!("{} {why}", bytes(copied_bytes))
 }
 
-/// A block, and what it is to each of its holders.
-pub fn block(picture: &PoolPicture, block: u32, holders: &[Holder]) -> String {
-    let mut lines = vec![format!("block {block}: {}", bytes(block_bytes(picture)))];
-    for holder in holders {
-        let Some(sequence) = picture.sequences.get(holder.sequence) else { continue };
-        let who = if holder.sequence == 0 { "the lane".into() } else { format!("fork {}", holder.sequence) };
-        lines.push(format!("{who}: {}", held(picture, sequence, holder.place)));
-    }
-    match holders {
-        [] => lines.push("free".into()),
-        [_] => {}
-        _ => lines.push("shared: copied when one of them writes into it".into()),
-    }
-    lines.join("\n")
+/// A sequence: the lane itself, or one of its forks.
+pub fn holder(sequence: usize) -> String {
+    if sequence == 0 { "the lane".into() } else { format!("fork {sequence}") }
 }
 
-fn held(picture: &PoolPicture, sequence: &SequencePicture, place: usize) -> String {
+/// How a lane stores a row, and what that costs.
+pub fn format(lane: Option<Lane>, picture: &PoolPicture) -> String {
+    let Some(Lane::Cache(spec)) = lane else { return String::new() };
+    let choice = FORMATS.into_iter().find(|choice| discriminant(&choice.value) == discriminant(&spec.format));
+    let help = choice.map_or("", |choice| choice.help);
+    let rotated = if spec.rotate { ", rotated first" } else { "" };
+    let block = match picture.n_blocks {
+        0 => String::new(),
+        _ => format!(", {} a block", bytes(block_bytes(picture))),
+    };
+    format!("Format {}{rotated}. {help}. {} a token over all layers{block}.", spec.format, bytes(picture.token_bytes))
+}
+
+/// The blocks that nobody holds. The order in which the pool hands them out is not part of a picture.
+pub fn free(holders: &[Vec<Holder>]) -> String {
+    let is_free = |(block, holders): (usize, &Vec<Holder>)| holders.is_empty().then_some(block);
+    let free: Vec<usize> = holders.iter().enumerate().filter_map(is_free).collect();
+    if free.is_empty() {
+        return "Free list: empty".into();
+    }
+    let runs: Vec<String> = free
+        .chunk_by(|a, b| a + 1 == *b)
+        .map(|run| match run {
+            [only] => only.to_string(),
+            run => format!("{} to {}", run[0], run[run.len() - 1]),
+        })
+        .collect();
+    let more = runs.len().saturating_sub(MOST_RUNS);
+    let more = if more > 0 { format!(" and {more} more ranges") } else { String::new() };
+    let blocks = if free.len() == 1 { "block" } else { "blocks" };
+    format!("Free list: {} {blocks}: {}{more}", free.len(), runs[..runs.len().min(MOST_RUNS)].join(", "))
+}
+
+/// What a block is to one of its holders, by its place in the table.
+pub fn held(picture: &PoolPicture, sequence: &SequencePicture, place: usize) -> String {
     let (slots, first) = (runs(sequence, place, picture.block_len), place.saturating_mul(picture.block_len));
     let n = sequence.len.saturating_sub(first).min(picture.block_len);
     if n == 0 {
@@ -113,45 +141,15 @@ fn held(picture: &PoolPicture, sequence: &SequencePicture, place: usize) -> Stri
     text
 }
 
-/// A place in a table whose block was given back.
-pub fn gap(picture: &PoolPicture, place: usize) -> String {
-    let first = place.saturating_mul(picture.block_len);
-    let last = first.saturating_add(picture.block_len).saturating_sub(1);
-    format!("tokens {first} to {last}: all evicted,\nand their block was given back to the pool")
-}
-
-/// A token, and where it lies.
-pub fn token(picture: &PoolPicture, sequence: &SequencePicture, position: usize, text: Option<&str>) -> String {
-    let block_len = picture.block_len.max(1);
-    let block = sequence.blocks.get(position / block_len).filter(|_| picture.n_blocks > 0);
-    let place = match block {
-        Some(block) if *block != NO_BLOCK => Some(format!("block {block}, slot {}", position % block_len)),
-        _ => None,
-    };
-    let has_table = block.is_some();
-    let row = format!("{} of keys and values over all layers", bytes(picture.token_bytes));
-    let (state, rest) = match (slots::slot(sequence, position), place) {
-        (Slot::Stored, Some(place)) => ("", format!("{place}\n{row}")),
-        (Slot::Stored, None) => ("", row),
-        (Slot::Dead, Some(place)) => (": evicted", format!("{place}, stays taken: a dead slot")),
-        (Slot::Dead, None) if has_table => (": evicted", "its block was given back".into()),
-        (Slot::Dead, None) => (": evicted", "its row is not copied along any more".into()),
-        (Slot::Exact, place) => {
-            let place = place.map_or_else(String::new, |place| format!("\nkept for it: {place}"));
-            (": exact still", format!("waits in the residual until its group is quantized{place}"))
-        }
-        (Slot::Empty, _) => (": evicted", "before its group was quantized".into()),
-    };
-    format!("{} is token {position}{state}\n{rest}", quoted(text))
-}
-
-fn block_bytes(picture: &PoolPicture) -> u64 {
+/// Bytes of a block, as stored.
+pub fn block_bytes(picture: &PoolPicture) -> u64 {
     picture.token_bytes.saturating_mul(picture.block_len as u64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::{blocks::NO_BLOCK, spec::parse_lanes};
 
     fn picture() -> PoolPicture {
         let sequence =
@@ -174,18 +172,27 @@ mod tests {
     }
 
     #[test]
-    fn a_block_and_a_token_say_what_became_of_them() {
+    fn the_free_list_is_told_in_ranges() {
         let picture = picture();
-        let holders = slots::holders(&picture);
-        assert_eq!(block(&picture, 3, &holders[3]), "block 3: 32 B\nthe lane: 4 of 4 slots, tokens 0 to 3, 3 evicted");
-        let last = block(&picture, 2, &holders[2]);
-        assert!(last.ends_with("0 of 4 slots, tokens 12 to 13; 2 exact, not in the block yet"), "{last}");
-        assert!(block(&picture, 1, &holders[1]).ends_with("free"));
-        assert!(gap(&picture, 1).starts_with("tokens 4 to 7: all evicted"));
-        let say = |position| token(&picture, &picture.sequences[0], position, Some(" red"));
-        assert_eq!(say(0), "\u{201c} red\u{201d} is token 0\nblock 3, slot 0\n8 B of keys and values over all layers");
-        assert_eq!(say(2), "\u{201c} red\u{201d} is token 2: evicted\nblock 3, slot 2, stays taken: a dead slot");
-        assert_eq!(say(5), "\u{201c} red\u{201d} is token 5: evicted\nits block was given back");
-        assert!(say(13).contains("token 13: exact still\nwaits in the residual"));
+        assert_eq!(free(&slots::holders(&picture)), "Free list: 2 blocks: 1, 4");
+        assert_eq!(free(&vec![vec![]; 64]), "Free list: 64 blocks: 0 to 63");
+        let every_other = |block: usize| if block % 2 == 0 { vec![] } else { vec![Holder { sequence: 0, place: 0 }] };
+        let said = free(&(0..40).map(every_other).collect::<Vec<_>>());
+        assert_eq!(said, "Free list: 20 blocks: 0, 2, 4, 6, 8, 10 and 14 more ranges");
+        assert_eq!(free(&[]), "Free list: empty");
+    }
+
+    #[test]
+    fn a_format_is_named_with_what_it_costs() {
+        let lane = |spec: &str| parse_lanes(spec).expect("a lane").first().copied();
+        assert_eq!(
+            format(lane("paged:4+int8"), &picture()),
+            "Format int8. 8-bit codes with a scale for each token and head. 8 B a token over all layers, 32 B a block."
+        );
+        assert!(format(lane("paged:4+int4+rot"), &picture()).starts_with("Format int4, rotated first. "));
+        assert_eq!(format(lane("none"), &picture()), "");
+        for choice in FORMATS {
+            assert!(format(lane(&std::format!("paged:32+{}", choice.value)), &picture()).contains(choice.help));
+        }
     }
 }
