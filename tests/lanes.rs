@@ -15,9 +15,9 @@ use kvlab::{
         App, Options, Pane,
         draft::{FORMATS, LAYOUTS, RETENTIONS},
         form::PRESETS,
+        timeline::Timeline,
         state::Phase,
         theme::lane_color,
-        timeline::Timeline,
     },
     cache::{PoolPicture, spec::parse_lanes},
 };

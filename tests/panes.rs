@@ -7,7 +7,7 @@ mod driver;
 use driver::{is_enabled, options, phase_is, press, tokens, until, window};
 use egui::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
-use kvlab::app::{Options, Pane, state::Phase, timeline::Timeline};
+use kvlab::app::{Options, Pane, timeline::Timeline, state::Phase};
 
 #[test]
 fn the_attention_pane_shows_every_token_that_ran() {
