@@ -41,7 +41,7 @@ fn lanes_are_moved_doubled_removed_and_written_on_the_board() {
     write(&mut window, "lane C", Role::TextInput, "contiguous+int8");
     assert_eq!(lanes(&mut window), "none,paged:16,contiguous+int8");
     // The menus show a lane that was chosen, and change it.
-    press(&mut window, "menus of lane B");
+    press(&mut window, "lane B");
     window.step();
     window.get_by_role_and_label(Role::ComboBox, "Format").click();
     window.run_steps(2);
@@ -81,6 +81,8 @@ fn forced_lanes_read_the_same_tokens_and_are_compared() {
     let lanes = "contiguous,paged:16+q4_0,paged:16+window:4/20".into();
     let options = Options { lanes, tokens: 120, ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
+    window.get_by_role_and_label(Role::CheckBox, "Same tokens in every lane").scroll_to_me();
+    window.run_steps(3);
     window.get_by_role_and_label(Role::CheckBox, "Same tokens in every lane").click();
     window.step();
     press(&mut window, "Run");
@@ -100,10 +102,11 @@ fn a_step_can_be_followed_layer_by_layer() {
     let options = Options { lanes: "none,contiguous,paged:16+q4_0".into(), ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
     press(&mut window, "Step a layer");
-    until(&mut window, "at its first layer", |app| app.run_state().layers.iter().all(|layers| layers.len() == 1));
+    let layers = |app: &App| app.run_state().layers.iter().map(Vec::len).collect::<Vec<_>>();
+    until(&mut window, "at its first layer", move |app| layers(app) == [1; 3]);
     for done in 2..=4 {
         press(&mut window, "Step a layer");
-        until(&mut window, "a layer on", move |app| app.run_state().layers.last().is_some_and(|l| l.len() == done));
+        until(&mut window, "a layer on", move |app| layers(app) == [done; 3]);
     }
     assert_eq!(tokens(&window), [0; 3]);
     window.get_by_label_contains("layer 4 of 5");
@@ -166,7 +169,7 @@ fn the_past_of_a_live_run_can_be_looked_at_while_it_goes_on() {
 fn two_panes_stand_side_by_side() {
     let options = Options { lanes: "contiguous,paged:16".into(), pane: Pane::Blocks, tokens: 40, ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Light, [1600.0, 900.0]);
-    choose(&mut window, "pane beside", "Attention");
+    choose(&mut window, "pane beside", "with Attention");
     press(&mut window, "Run");
     until(&mut window, "finished", phase_is(Phase::Finished));
     window.get_by_label_contains("block table of");

@@ -37,7 +37,7 @@ impl App {
         let name = self.beside.map_or("Beside", Pane::name);
         let menu = ui.menu_button(name, |ui| {
             for pane in std::iter::once(None).chain(Pane::ALL.map(Some)) {
-                let name = pane.map_or("nothing", Pane::name);
+                let name = pane.map_or_else(|| "with nothing".to_owned(), |pane| format!("with {}", pane.name()));
                 if ui.selectable_label(self.beside == pane, name).clicked() {
                     self.beside = pane;
                     ui.close();
