@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use egui::{
-    Align, Button, ComboBox, DragValue, Layout as Direction, Response, RichText, Role, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+    Align, Button, ComboBox, DragValue, Layout as Direction, Response, RichText, Role, TextEdit, TextStyle, Ui,
+    WidgetInfo, vec2,
 };
 
 use super::controls::{caption, complaint};
