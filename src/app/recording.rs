@@ -182,7 +182,7 @@ impl Recording {
             Some(outcome) => trace.finish(outcome)?,
             None => trace.into_inner(),
         };
-        let file = out.into_inner().map_err(|error| error.into_error())?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -226,7 +226,9 @@ impl Recording {
             self.ending(),
             table.trim_end(),
         );
-        for picture in pictures.iter().filter(|picture| picture.ends_with(".svg")) {
+        for picture in
+            pictures.iter().filter(|picture| Path::new(picture).extension().is_some_and(|kind| kind == "svg"))
+        {
             text.push_str(&format!("\n![{picture}]({picture})\n"));
         }
         text

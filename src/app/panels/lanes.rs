@@ -99,11 +99,12 @@ pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors, paused: Option<Pa
 /// A row for each lane: its colour, its text, and what can be done with it.
 fn rows(ui: &mut Ui, form: &mut Form, paused: Option<Paused<'_>>) -> Option<(usize, Lane)> {
     let mut switch = None;
+    let running = paused.map(|paused| paused.lanes);
     for (index, row) in board::rows(&form.lanes).into_iter().enumerate() {
         let letter = theme::lane_letter(index);
         ui.horizontal(|ui| {
             let badge = badge(ui, form, index);
-            let to = paused.as_ref().and_then(|paused| board::switch_to(&form.lanes, index, paused.lanes));
+            let to = running.and_then(|running| board::switch_to(&form.lanes, index, running));
             // From the right, so that the text gets what is left.
             ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
                 options(ui, form, index);
