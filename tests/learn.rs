@@ -95,7 +95,9 @@ fn measured(lanes: &str) -> QualityState {
     let mut run = QualityRun::new(model.into(), &lanes, passages, settings).expect("it can be measured");
     while run.step(&false.into()).expect("no step fails").is_some() {}
     let report = QualityReport { lanes: run.summaries(), ..QualityReport::default() };
-    QualityState { phase: Phase::Finished, report: Some(report), ..QualityState::default() }
+    let mut state = QualityState::default();
+    (state.phase, state.report) = (Phase::Finished, Some(report));
+    state
 }
 
 /// Carries every step of a tour out: its goal is met then, and it has something to say. `at` is called after each.

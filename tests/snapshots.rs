@@ -35,7 +35,10 @@ fn check(name: &str, pane: Pane, look: Look, moment: Option<usize>) {
     let kept = image::open(&path).expect("KVLAB_UPDATE_SNAPSHOTS=1 makes it").to_rgb8();
     assert_eq!(kept.dimensions(), (width, height), "{name}");
     let differing = kept.as_raw().chunks(3).zip(rgb.chunks(3)).filter(|(kept, shown)| kept != shown).count();
-    assert_eq!(differing, 0, "{name}: pixels that differ; KVLAB_TEST_PICTURES=DIR keeps what is drawn now as snapshot-{name}.png");
+    assert_eq!(
+        differing, 0,
+        "{name}: pixels that differ; KVLAB_TEST_PICTURES=DIR keeps what is drawn now as snapshot-{name}.png"
+    );
 }
 
 #[test]

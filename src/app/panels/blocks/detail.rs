@@ -72,8 +72,11 @@ impl Known<'_> {
                 "logical",
                 format!("block {} of the table, slot {}", position / block_len, position % block_len),
             ));
-            let physical =
-                if block == NO_BLOCK { "none: given back".into() } else { format!("block {block}{}", self.freshness(block)) };
+            let physical = if block == NO_BLOCK {
+                "none: given back".into()
+            } else {
+                format!("block {block}{}", self.freshness(block))
+            };
             facts.push(("physical", physical));
         }
         facts.push(("bytes", row));
