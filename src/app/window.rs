@@ -1,8 +1,10 @@
 //! The app: events in, panels out, buttons to the engine.
 
 pub mod bench;
+mod events;
 mod files;
 mod keys;
+mod lanes;
 mod learn;
 mod panes;
 mod quality;
@@ -259,66 +261,6 @@ impl App {
         }
     }
 
-    fn drain(&mut self, ctx: &Context) {
-        let started = Instant::now();
-        loop {
-            match self.worker.poll() {
-                Ok(Some(event)) if event.run == self.quality.id => self.quality.apply(event),
-                Ok(Some(event)) => self.take(event),
-                Ok(None) => return,
-                Err(message) => {
-                    if self.quality.phase.is_active() {
-                        self.quality.fail(message);
-                    } else if self.run.phase.is_active() {
-                        self.run.fail(message);
-                    }
-                    return;
-                }
-            }
-            if started.elapsed() > EVENT_BUDGET {
-                ctx.request_repaint();
-                return;
-            }
-        }
-    }
-
-    /// What happened in the run: written down, and shown.
-    fn take(&mut self, event: Event) {
-        if event.run != self.run.id {
-            return;
-        }
-        match (&event.what, &mut self.timeline) {
-            (What::Header(header), _) => self.timeline = Some(Timeline::live(Recording::new((**header).clone()))),
-            (What::Lane(happened), Some(timeline)) => timeline.push(happened.clone()),
-            (What::Finished, Some(timeline)) => timeline.end(trace::Outcome::Finished),
-            (What::Inspected { lane, inspection }, _) => self.inspection = Some((*lane, (**inspection).clone())),
-            (What::Cancelled, Some(timeline)) => timeline.end(trace::Outcome::Cancelled),
-            _ => {}
-        }
-        let before = self.run.phase.clone();
-        self.run.apply(event);
-        self.announce(&before);
-    }
-
-    /// The lanes that the panes of one lane begin with: one that has something to show there.
-    fn choose_lanes(&mut self, lanes: &[Lane]) {
-        let is_cached = |lane: &Lane| matches!(lane, Lane::Cache(_));
-        let is_paged = |lane: &Lane| matches!(lane, Lane::Cache(spec) if matches!(spec.layout, Layout::Paged { .. }));
-        let first = |wanted: &dyn Fn(&Lane) -> bool| lanes.iter().position(wanted);
-        let cached = first(&is_cached).unwrap_or(0);
-        if !lanes.get(self.attention.lane).is_some_and(is_cached) {
-            self.attention.lane = cached;
-        }
-        // Numbers are worth looking at where something is lost.
-        let is_lossy = |lane: &Lane| matches!(lane, Lane::Cache(spec) if spec.format != Format::F32);
-        if !lanes.get(self.inside_lane).is_some_and(is_lossy) {
-            self.inside_lane = first(&is_lossy).unwrap_or(cached);
-        }
-        if !lanes.get(self.blocks.lane).is_some_and(is_paged) {
-            self.blocks.lane = first(&is_paged).unwrap_or(cached);
-        }
-    }
-
     /// Only a pane that is looked at costs the engine anything.
     fn watch(&mut self) {
         let wanted = self.wanted_attention();
@@ -352,29 +294,6 @@ impl App {
         {
             settings.rounds_per_sec = wanted;
             self.tell(|worker| worker.speed(wanted));
-        }
-    }
-
-    fn fork(&mut self) {
-        let lane = self.blocks.lane;
-        self.tell(|worker| worker.fork(lane));
-    }
-
-    /// Why the lane that is shown cannot be forked now.
-    fn fork_refusal(&self) -> Option<&'static str> {
-        let lane = self.run.lanes.get(self.blocks.lane);
-        if self.is_trace() {
-            Some("A trace has happened; only a live run can be forked")
-        } else if !self.run.phase.is_active() || lane.is_none_or(|lane| lane.records.is_empty() || lane.end.is_some()) {
-            Some("Only a run under way can be forked; pause it to choose the moment")
-        } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {
-            Some("Only blocks of a pool can be shared; choose a lane paged:B")
-        } else if lane.is_some_and(|lane| lane.name.contains("+kivi")) {
-            Some("kivi keeps the newest tokens of each sequence exact, and there is room for one; choose another lane")
-        } else if lane.is_some_and(|lane| lane.forks.iter().filter(|fork| fork.end.is_none()).count() >= MAX_FORKS) {
-            Some("The lane has as many forks as its store has room for")
-        } else {
-            None
         }
     }
 

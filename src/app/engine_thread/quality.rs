@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Active, Closed, Engine, facts};
+use super::{Active, Closed, Engine, start::facts};
 use crate::{
     app::{
         quality::{MeasureSettings, QualityReport},
