@@ -1,6 +1,6 @@
 //! The keys of the window: one table, which the window asks and the help shows.
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers, Popup};
+use egui::{Context, Id, Key, KeyboardShortcut, Modifiers, Popup};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,27 +110,21 @@ pub static BINDINGS: [Binding; 29] = {
             plain(Key::Space),
             Run,
             "Run or pause",
-            "Starts a run, pauses it, goes on, or plays a trace.",
+            "Starts, pauses or resumes a run or a trace.",
         ),
         Binding::new(
             S::StepToken,
             plain(Key::ArrowRight),
             Run,
             "Next token",
-            "Runs, or shows, one more token of every lane.",
+            "Runs or shows a token more of every lane.",
         ),
         Binding::new(S::StepLayer, plain(Key::L), Run, "Next layer", "Goes on by one layer of the model."),
         Binding::new(S::Back, plain(Key::ArrowLeft), Run, "Back", "Shows one token less."),
         Binding::new(S::TimelineStart, plain(Key::Home), Run, "First token", "Goes to the beginning of the timeline."),
         Binding::new(S::TimelineEnd, plain(Key::End), Run, "Last token", "Goes to the end of the timeline."),
         Binding::new(S::Rerun, plain(Key::R), Run, "Run again", "Starts the same run from its beginning."),
-        Binding::new(
-            S::Cancel,
-            plain(Key::Escape),
-            Run,
-            "Cancel",
-            "Ends the run, or closes what lies over the window.",
-        ),
+        Binding::new(S::Cancel, plain(Key::Escape), Run, "Cancel", "Ends the run, or closes this list."),
         Binding::new(S::NextPane, plain(Key::PageDown), Window, "Next pane", "Shows the pane to the right."),
         Binding::new(S::PreviousPane, plain(Key::PageUp), Window, "Previous pane", "Shows the pane to the left."),
         Binding::pane(0, Key::Num1),
@@ -142,7 +136,7 @@ pub static BINDINGS: [Binding; 29] = {
         Binding::pane(6, Key::Num7),
         Binding::pane(7, Key::Num8),
         Binding::pane(8, Key::Num9),
-        Binding::new(S::Theme, plain(Key::T), Window, "Next look", "Dark, light, and for a projector."),
+        Binding::new(S::Theme, plain(Key::T), Window, "Next look", "Goes from dark to light to projector."),
         Binding::new(S::ZoomIn, command(Key::Plus), Window, "Larger", "Makes everything larger.")
             .or(command(Key::Equals)),
         Binding::new(S::ZoomOut, command(Key::Minus), Window, "Smaller", "Makes everything smaller."),
@@ -159,10 +153,19 @@ pub static BINDINGS: [Binding; 29] = {
 /// The shortcut that was pressed since the last frame, if any; its key is used up then.
 ///
 /// While a widget has the keyboard (a field that is written in, a button that was reached with Tab) or a menu is open, keys are theirs,
-/// except those with Ctrl and F1.
+/// except those with Ctrl and F1. To be called once in every frame, before anything is drawn.
+#[must_use]
 pub fn pressed(ctx: &Context) -> Option<Shortcut> {
-    let is_taken = ctx.egui_wants_keyboard_input() || Popup::is_any_open(ctx);
-    let is_ours = |key: &KeyboardShortcut| !is_taken || key.modifiers.command || key.logical_key == Key::F1;
+    let has_focus = ctx.egui_wants_keyboard_input();
+    let had_focus =
+        ctx.data_mut(|data| std::mem::replace(data.get_temp_mut_or_default(Id::unique("had focus")), has_focus));
+    let is_taken = has_focus || Popup::is_any_open(ctx);
+    let is_ours = |key: &KeyboardShortcut| match key.logical_key {
+        Key::F1 => true,
+        // egui has taken the focus away before anybody sees the key: it was meant to leave the field, not to end the run.
+        Key::Escape => !is_taken && !had_focus,
+        _ => !is_taken || key.modifiers.command,
+    };
     let is_pressed = |key| ctx.input_mut(|input| input.consume_shortcut(&key));
     BINDINGS.iter().find(|binding| binding.keys().filter(is_ours).any(is_pressed)).map(|binding| binding.shortcut)
 }
@@ -224,14 +227,15 @@ mod tests {
         let mut frame = |input: RawInput, focus: bool| {
             let mut found = None;
             let mut is_left = false;
-            drop(ctx.run_ui(input, |ui| {
+            let mut output = ctx.run_ui(input, |ui| {
                 found = found.or(pressed(ui.ctx()));
                 is_left = ui.input(|input| input.key_pressed(key.logical_key));
                 let field = ui.text_edit_singleline(&mut text);
                 if focus {
                     field.request_focus();
                 }
-            }));
+            });
+            output.textures_delta.clear();
             (found, is_left)
         };
         frame(RawInput::default(), is_writing);
@@ -240,7 +244,7 @@ mod tests {
         let ctrl = Modifiers { ctrl: key.modifiers.command, ..key.modifiers };
         let modifiers = ctrl | extra;
         let event = Event::Key { key: key.logical_key, physical_key: None, pressed: true, repeat: false, modifiers };
-        frame(RawInput { events: vec![event], modifiers, ..RawInput::default() }, is_writing)
+        frame(RawInput { events: vec![event], ..RawInput::default() }, is_writing)
     }
 
     #[test]
@@ -286,6 +290,6 @@ mod tests {
         assert_eq!(keys("Help").as_deref(), Some("F1, ?"));
         assert_eq!(keys("Show a pane").as_deref(), Some("1 to 9"));
         assert_eq!(help_lines(Group::Files, true)[0].keys, ["Cmd O"]);
-        assert!(lines.iter().all(|line| line.what.ends_with('.') && line.what.len() < 70 && line.name.len() < 20));
+        assert!(lines.iter().all(|line| line.what.ends_with('.') && line.what.len() < 45 && line.name.len() < 20));
     }
 }
