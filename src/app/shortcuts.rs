@@ -1,6 +1,6 @@
 //! The keys of the window: one table, which the window asks and the help shows.
 
-use egui::{Context, Key, KeyboardShortcut, Modifiers, Popup};
+use egui::{Context, Id, Key, KeyboardShortcut, Modifiers, Popup};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,11 +153,19 @@ pub static BINDINGS: [Binding; 29] = {
 /// The shortcut that was pressed since the last frame, if any; its key is used up then.
 ///
 /// While a widget has the keyboard (a field that is written in, a button that was reached with Tab) or a menu is open, keys are theirs,
-/// except those with Ctrl and F1.
+/// except those with Ctrl and F1. To be called once in every frame, before anything is drawn.
 #[must_use]
 pub fn pressed(ctx: &Context) -> Option<Shortcut> {
-    let is_taken = ctx.egui_wants_keyboard_input() || Popup::is_any_open(ctx);
-    let is_ours = |key: &KeyboardShortcut| !is_taken || key.modifiers.command || key.logical_key == Key::F1;
+    let has_focus = ctx.egui_wants_keyboard_input();
+    let had_focus =
+        ctx.data_mut(|data| std::mem::replace(data.get_temp_mut_or_default(Id::unique("had focus")), has_focus));
+    let is_taken = has_focus || Popup::is_any_open(ctx);
+    let is_ours = |key: &KeyboardShortcut| match key.logical_key {
+        Key::F1 => true,
+        // egui has taken the focus away before anybody sees the key: it was meant to leave the field, not to end the run.
+        Key::Escape => !is_taken && !had_focus,
+        _ => !is_taken || key.modifiers.command,
+    };
     let is_pressed = |key| ctx.input_mut(|input| input.consume_shortcut(&key));
     BINDINGS.iter().find(|binding| binding.keys().filter(is_ours).any(is_pressed)).map(|binding| binding.shortcut)
 }

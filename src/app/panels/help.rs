@@ -38,8 +38,11 @@ pub fn show(ctx: &Context, help: &mut Help) {
     }
     let is_mac = ctx.os() == egui::os::OperatingSystem::Mac;
     let (id, room) = (Id::unique("help"), ctx.content_rect().size());
-    let area = Modal::default_area(id).default_size([(room.x - 60.0).clamp(280.0, MAX_WIDTH), room.y - 40.0]);
+    let width = (room.x - 60.0).clamp(280.0, MAX_WIDTH);
+    let area = Modal::default_area(id).default_size([width, room.y - 40.0]);
     let modal = Modal::new(id).area(area).show(ctx, |ui| {
+        // An area keeps its first size, and the window may be zoomed since.
+        ui.set_max_width(width);
         let mut is_closed = false;
         ui.horizontal(|ui| {
             ui.heading("Keyboard");

@@ -45,7 +45,7 @@ pub fn show(ctx: &Context, notes: &mut Notes) -> Option<NoteId> {
     let height_id = Id::unique("height of the notes");
     let drawn = area.show(ctx, |ui| {
         if notes.n_waiting() > 0 {
-            ui.weak(format!("{} older not shown", notes.n_waiting()));
+            Frame::popup(ui.style()).show(ui, |ui| ui.weak(format!("{} older not shown", notes.n_waiting())));
         }
         for note in notes.shown() {
             draw(ui, note, &mut done);
