@@ -7,9 +7,17 @@ mod driver;
 
 use driver::{frame, is_enabled, options, phase_is, press, until, visible_window, window};
 use egui::{Event, Modifiers, OutputCommand, PointerButton, Pos2, Role, Theme};
-use egui_kittest::{Harness, kittest::Queryable};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT, Queryable},
+};
 use kvlab::{
-    app::{App, Options, Pane, quality::QualityForm, state::Phase, theme::ERROR},
+    app::{
+        App, Options, Pane,
+        quality::QualityForm,
+        state::Phase,
+        theme::{ERROR, lane_color},
+    },
     experiment::quality::QualitySettings,
     report::quality::{agreement, nats},
 };
@@ -73,7 +81,8 @@ fn a_recall_test_reads_all_stories_and_says_in_words_what_is_recalled() {
         settings: QualitySettings { prompt_tokens: 16, greedy_tokens: 8, batch: 8 },
     };
     let lanes = "contiguous,contiguous+window:4/28".into();
-    let mut window = window(&Options { pane: Pane::Quality, lanes, quality, ..options() });
+    let options = Options { pane: Pane::Quality, lanes, quality, ..options() };
+    let (mut window, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
     press(&mut window, "Recall test");
     until(&mut window, "asked for facts", |app| {
         let report = app.quality_state().report.as_ref();
@@ -91,6 +100,9 @@ fn a_recall_test_reads_all_stories_and_says_in_words_what_is_recalled() {
     assert!(window.query_all_by_label_contains("the exact lane ").count() >= 1, "a sentence for the window");
     window.get_by_label_contains("recall by distance: ");
     assert!(window.query_by_label_contains("quality against bytes").is_none(), "recall alone");
+    let picture = frame(&mut window, &raster, "beside-recall");
+    let color = lane_color(1, &window.ctx.style_of(Theme::Dark).visuals);
+    assert!(picture.pixels.iter().filter(|pixel| **pixel == color).count() > 100, "the window's line");
     press(&mut window, "All measures");
     window.step();
     window.get_by_label_contains("quality against bytes");
@@ -113,17 +125,22 @@ fn a_click_on_a_tick_goes_to_its_token() {
     let first = *lane.differing.first().expect("4 bits change some of 400 tokens");
     let label = format!("where {} differs: {} of 400 tokens", lane.name, lane.differing.len());
     let strip = window.get_by_label(&label).rect();
-    let (before, end) = lane.text.split_at(lane.token_start(first).expect("a token"));
-    assert!(!end.is_empty());
+    let end: String = lane.text.chars().skip(lane.text.chars().count() - 40).collect();
     let top = |window: &Harness<'_, App>| {
-        let texts = window.query_all_by_label_contains(before).filter(|node| node.rect().left() >= strip.left() - 1.0);
-        texts.map(|node| node.rect().top()).last().expect("the text")
+        // The same words may end the texts of other lanes; this one's column is the last.
+        let texts = window.query_all_by_label_contains(&end).filter(|node| node.accesskit_node().role() == Role::Label);
+        texts.map(|node| node.rect()).max_by(|a, b| a.left().total_cmp(&b.left())).expect("the text").top()
     };
     window.run_steps(3);
     let bottom = top(&window);
     #[expect(clippy::cast_precision_loss, reason = "a token")]
     let x = strip.left() + (first as f32 + 0.5) * strip.width() / 400.0;
-    click(&mut window, Pos2::new(x, strip.bottom() - 3.0));
+    let tick = Pos2::new(x, strip.bottom() - 3.0);
+    window.event(Event::PointerMoved(tick));
+    window.run_steps(8);
+    let said = window.query_all_by_label_contains(&format!("token {first}\nA contiguous: ")).count();
+    assert!(said >= 1, "what each lane said there");
+    click(&mut window, tick);
     window.run_steps(60);
     assert!(top(&window) > bottom + 20.0, "it was at its end, and went up to token {first}");
 }
@@ -145,7 +162,7 @@ fn the_table_is_copied_for_a_spreadsheet() {
 
 #[test]
 fn everything_beside_the_first_lane_is_drawn_in_both_themes() {
-    let lanes = "contiguous,paged:16,paged:16+int8,paged:16+q4_0,paged:16+kivi:2,paged:16+window:4/60";
+    let lanes = "contiguous,paged:16,paged:16+int8,paged:16+q4_0,paged:32+kivi:2,paged:16+window:4/60";
     for (theme, size) in [(Theme::Dark, [1280.0, 800.0]), (Theme::Light, [1280.0, 800.0])] {
         let options = Options { lanes: lanes.into(), ..forced(240) };
         let (mut window, raster) = visible_window(&options, theme, size);

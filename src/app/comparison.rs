@@ -90,7 +90,7 @@ pub fn words(run: &RunState) -> String {
     let first = called(run, 0);
     if run.is_forced {
         return format!(
-            "Every lane reads the tokens of {first}, so each of its predictions is compared with that of {first}."
+            "Each prediction is compared with that of {first}. Every lane reads the tokens of {first}, so every token is compared."
         );
     }
     let parts: Vec<String> = compared_lanes(run)
@@ -222,7 +222,7 @@ pub(super) mod tests {
     fn a_sentence_says_what_is_compared_and_to_where() {
         let tokens: [&[u32]; 3] = [&[1, 2, 3], &[1, 2, 3], &[1, 7, 8]];
         let forced = run("none,paged:16,paged:8", true, &tokens, &[]);
-        assert!(words(&forced).starts_with("Every lane reads the tokens of A none,"), "{}", words(&forced));
+        assert!(words(&forced).contains("Every lane reads the tokens of A none, so every token"), "{}", words(&forced));
         let free = run("none,paged:16,paged:8", false, &tokens, &[]);
         assert!(words(&free).contains("The texts part: C at token 1."), "{}", words(&free));
         let same = run("none,paged:16", false, &tokens[..2], &[]);

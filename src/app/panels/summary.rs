@@ -19,6 +19,8 @@ use crate::app::{
 const MAX_HEIGHT: f32 = 260.0;
 /// Below this everything is smaller.
 const WIDE: f32 = 1040.0;
+/// Below this columns stand close.
+const TIGHT: f32 = 880.0;
 
 /// The whole table, with a scroll bar when there are many lanes.
 pub fn show(ui: &mut Ui, run: &mut RunState) {
@@ -31,7 +33,7 @@ pub fn show(ui: &mut Ui, run: &mut RunState) {
 }
 
 fn table(ui: &mut Ui, run: &mut RunState) {
-    let is_narrow = ui.available_width() < WIDE;
+    let (is_narrow, is_tight) = (ui.available_width() < WIDE, ui.available_width() < TIGHT);
     if is_narrow {
         for style in [TextStyle::Body, TextStyle::Monospace] {
             if let Some(font) = ui.style_mut().text_styles.get_mut(&style) {
@@ -39,13 +41,17 @@ fn table(ui: &mut Ui, run: &mut RunState) {
             }
         }
     }
-    let (column, gap) = if is_narrow { (30.0, 9.0) } else { (44.0, 14.0) };
+    let (column, gap) = match (is_tight, is_narrow) {
+        (true, _) => (28.0, 5.0),
+        (_, true) => (30.0, 9.0),
+        _ => (44.0, 14.0),
+    };
     let shown: Vec<&Column> = columns(run).collect();
     let rows: Vec<Row> = run.lanes.iter().map(Row::of).collect();
     let first = called(run, 0);
     let mut heads: Vec<Rect> = vec![];
     let mut grounds: Vec<(ShapeIdx, Rangef)> = vec![];
-    let grid = Grid::new(("summary", is_narrow)).striped(true).min_col_width(column).spacing([gap, 4.0]);
+    let grid = Grid::new(("summary", is_narrow, is_tight)).striped(true).min_col_width(column).spacing([gap, 4.0]);
     let drawn = grid.show(ui, |ui| {
         // The names of groups are written here once it is known where their columns are.
         if ui.small_button("Copy CSV").on_hover_text("Copies this table, with units in its header").clicked() {

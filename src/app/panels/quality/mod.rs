@@ -33,6 +33,16 @@ enum Section {
     Stories,
 }
 
+/// Each with its name and what it is for.
+const SECTIONS: [(Section, &str, &str); 2] = [
+    (Section::Live, "This run, live", "Each token of the run that is shown, beside the first lane's"),
+    (
+        Section::Stories,
+        "Held-out stories",
+        "A measurement of its own: every lane reads stories that the model was not trained on",
+    ),
+];
+
 /// How the pane is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -64,25 +74,21 @@ pub fn show(
             }
         }
     }
-    ui.horizontal(|ui| {
-        for (section, name, help) in [
-            (Section::Live, "This run, live", "Each token of the run that is shown, beside the first lane's"),
-            (
-                Section::Stories,
-                "Held-out stories",
-                "A measurement of its own: every lane reads stories that the model was not trained on",
-            ),
-        ] {
+    let mut asked = None;
+    ui.horizontal_wrapped(|ui| {
+        for (section, name, help) in SECTIONS {
             ui.selectable_value(&mut view.section, section, name).on_hover_text(help);
+        }
+        if view.section == Section::Stories {
+            ui.separator();
+            asked = stories::buttons(ui, state, form, &mut view.stories, refusal);
         }
     });
     match view.section {
-        Section::Live => {
-            live::show(ui, run);
-            None
-        }
-        Section::Stories => stories::show(ui, state, form, &mut view.stories, refusal),
+        Section::Live => live::show(ui, run),
+        Section::Stories => stories::show(ui, state, &mut view.stories, refusal),
     }
+    asked
 }
 
 /// A plot in the style of all of this pane.

@@ -16,7 +16,6 @@ use crate::{
 const HELP: &str = "Every lane reads the stories: a prompt of 64 tokens at once, then token by token through decode, \
     whatever the lane would have said. Each of its predictions is compared with that of the exact lane, contiguous. \
     Then each lane writes on from the prompt by itself, to see where its text leaves the exact one.";
-const MEASURE: &str = "Measure quality";
 const RECALL_HELP: &str = "Every lane reads all 32 stories to their ends, and is asked again for facts that they mentioned before: how far \
     back does it recall them? The texts that lanes would write by themselves are left out. Each token of each story is a \
     step of each lane; while it runs, the time that is left is projected from the steps that are done. Cancel on the left \
@@ -52,18 +51,12 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Draws the section; returns what is to be measured, once that is asked for.
-pub(super) fn show(
-    ui: &mut Ui,
-    state: &QualityState,
-    form: &mut QualityForm,
-    view: &mut View,
-    refusal: Option<&str>,
-) -> Option<QualityForm> {
-    let asked = buttons(ui, state, form, view, refusal);
+/// Draws the section.
+pub(super) fn show(ui: &mut Ui, state: &QualityState, view: &mut View, refusal: Option<&str>) {
+    progress(ui, state, refusal);
     let (Some(settings), Some(report)) = (&state.settings, &state.report) else {
         welcome(ui, state);
-        return asked;
+        return;
     };
     let shown = Shown { run: state.id, settings, report };
     notes(ui, state, &shown);
@@ -72,7 +65,6 @@ pub(super) fn show(
     } else {
         overview(ui, &shown, view);
     }
-    asked
 }
 
 /// All that was measured: the table, what is lost for how many bytes, and where.
@@ -100,7 +92,8 @@ fn overview(ui: &mut Ui, shown: &Shown<'_>, view: &mut View) {
     });
 }
 
-fn buttons(
+/// In a line that is begun; returns what is to be measured, once that is asked for.
+pub(super) fn buttons(
     ui: &mut Ui,
     state: &QualityState,
     form: &mut QualityForm,
@@ -109,35 +102,38 @@ fn buttons(
 ) -> Option<QualityForm> {
     let is_active = state.phase.is_active();
     let mut asked = None;
-    ui.horizontal_wrapped(|ui| {
-        let why_not = refusal.unwrap_or("It is being measured; Cancel on the left ends that");
-        let can_begin = !is_active && refusal.is_none();
-        let button = |ui: &mut Ui, name: &str, help: &str| {
-            let response = ui.add_enabled(can_begin, Button::new(RichText::new(name).strong()));
-            let response = response.on_hover_text(help).on_disabled_hover_text(why_not);
-            if name == MEASURE {
-                spots::mark(ui.ctx(), spots::MEASURE, response.rect);
-            }
-            response.clicked()
-        };
-        if button(ui, MEASURE, HELP) {
-            (view.is_recall, asked) = (false, Some(*form));
-        }
-        let pace = state.pace().map_or_else(String::new, |pace| format!("\nThe last measurement: {pace}."));
-        if button(ui, "Recall test", &format!("{RECALL_HELP}{pace}")) {
-            (view.is_recall, asked) = (true, Some(form.recall_test()));
-        }
-        let help = "How many held-out stories Measure quality reads: more take longer and say more. All of them are texts \
-                    that the model was not trained on";
-        let label = ui.label("Stories").on_hover_text(help);
-        let drag = DragValue::new(&mut form.stories).range(1..=MOST_STORIES);
-        ui.add_enabled(!is_active, drag).labelled_by(label.id);
-        if state.report.is_some() {
-            ui.separator();
-            ui.selectable_value(&mut view.is_recall, false, "All measures");
-            ui.selectable_value(&mut view.is_recall, true, "Recall").on_hover_text(recall::HELP);
-        }
-    });
+    let why_not = refusal.unwrap_or("It is being measured; Cancel on the left ends that");
+    let can_begin = !is_active && refusal.is_none();
+    let button = |ui: &mut Ui, name: &str, help: &str| {
+        let response = ui.add_enabled(can_begin, Button::new(RichText::new(name).strong()));
+        response.on_hover_text(help).on_disabled_hover_text(why_not)
+    };
+    let measure = button(ui, "Measure quality", HELP);
+    spots::mark(ui.ctx(), spots::MEASURE, measure.rect);
+    if measure.clicked() {
+        (view.is_recall, asked) = (false, Some(*form));
+    }
+    let pace = state.pace().map_or_else(String::new, |pace| format!("\nThe last measurement: {pace}."));
+    if button(ui, "Recall test", &format!("{RECALL_HELP}{pace}")).clicked() {
+        (view.is_recall, asked) = (true, Some(form.recall_test()));
+    }
+    let help = "How many held-out stories Measure quality reads: more take longer and say more. All of them are texts \
+                that the model was not trained on";
+    let label = ui.label("Stories").on_hover_text(help);
+    let drag = DragValue::new(&mut form.stories).range(1..=MOST_STORIES);
+    ui.add_enabled(!is_active, drag).labelled_by(label.id);
+    if state.report.is_some() {
+        ui.separator();
+        ui.selectable_value(&mut view.is_recall, false, "All measures")
+            .on_hover_text("Table and plots of all measures");
+        ui.selectable_value(&mut view.is_recall, true, "Recall").on_hover_text(recall::HELP);
+    }
+    asked
+}
+
+/// How far it is, or why it cannot begin.
+fn progress(ui: &mut Ui, state: &QualityState, refusal: Option<&str>) {
+    let is_active = state.phase.is_active();
     if state.phase != Phase::Empty {
         ui.horizontal(|ui| {
             ui.strong(state.words());
@@ -152,7 +148,6 @@ fn buttons(
     if let Some(refusal) = refusal.filter(|_| !is_active) {
         ui.label(RichText::new(refusal).color(theme::WARNING.on(ui.visuals())));
     }
-    asked
 }
 
 fn welcome(ui: &mut Ui, state: &QualityState) {

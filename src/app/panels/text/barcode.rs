@@ -39,7 +39,8 @@ pub fn show(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> Opti
 fn draw(ui: &Ui, index: usize, lane: &LaneState, ticks: &[Tick], strip: Rect, x: &dyn Fn(usize) -> f32) {
     let (painter, visuals) = (ui.painter(), ui.visuals());
     painter.rect_filled(strip, 2.0, theme::grid_color(visuals).gamma_multiply(0.6));
-    let done = x(lane.records.len().saturating_sub(1)).min(strip.right());
+    // To the end of the newest token.
+    let done = f32::midpoint(x(lane.records.len()), x(lane.records.len().saturating_sub(1)));
     if !lane.records.is_empty() {
         let color = theme::lane_color(index, visuals).gamma_multiply(0.35);
         painter.rect_filled(strip.with_max_x(done), 2.0, color);

@@ -22,7 +22,10 @@ const HELP: &str = "KL(first || lane) of each token, a point each, and the mean 
 /// Draws the plot; returns where it has put the tokens.
 pub fn show(ui: &mut Ui, run: &RunState, height: f32) -> PlotTransform {
     let top = ui.cursor().top();
-    ui.strong("KL of each token").on_hover_text(HELP);
+    ui.horizontal(|ui| {
+        ui.strong("KL of each token").on_hover_text(HELP);
+        ui.weak(format!("points; the line is the mean over {WINDOW} tokens")).on_hover_text(HELP);
+    });
     let lanes: Vec<_> = compared_lanes(run).filter(|(_, lane, _)| !lane.is_hidden).collect();
     let y = LogAxis::around(lanes.iter().flat_map(|(_, lane, _)| lane.compared.iter().map(|token| token.kl_nats)));
     // Four points stay of each column.

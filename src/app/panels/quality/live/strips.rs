@@ -22,7 +22,10 @@ pub fn height(ui: &Ui, n_strips: usize) -> f32 {
 }
 
 pub fn show(ui: &mut Ui, run: &RunState, transform: &PlotTransform) {
-    ui.strong("Same likeliest token as the first lane").on_hover_text(HELP);
+    ui.horizontal(|ui| {
+        ui.strong("Same likeliest token as the first lane").on_hover_text(HELP);
+        ui.weak("tall and red: another").on_hover_text(HELP);
+    });
     ui.spacing_mut().item_spacing.y = 0.0;
     for (index, lane, _) in compared_lanes(run).filter(|(_, lane, _)| !lane.is_hidden) {
         strip(ui, run, (index, lane), transform);
