@@ -25,19 +25,21 @@ done
 
 echo "== pictures of live runs"
 forced=contiguous,paged:16+int8,paged:16+q4_0,paged:16+window:4/60
-"$kvlab" app --lanes $forced --tokens 300 --forced --pane quality --screenshot "$out/quality-live.png"
+"$kvlab" run --lanes $forced --tokens 300 --forced --out "$scratch/forced" >/dev/null
+(cd "$scratch/forced" && "$kvlab" app --trace trace.jsonl --pane quality --look dark --screenshot "$out/quality-live.png")
+"$kvlab" app --lanes $forced --pane quality --screenshot "$out/quality-stories.png"
 "$kvlab" app --lanes contiguous,paged:16+q4_0 --tokens 120 --pane numbers --screenshot "$out/numbers.png"
-"$kvlab" app --lanes contiguous,paged:16+window:4/60 --tokens 200 --pane attention --screenshot "$out/attention-window.png"
-"$kvlab" app --pane plan --screenshot "$out/plan.png"
+"$kvlab" app --lanes paged:16+window:4/60,contiguous --tokens 200 --pane attention --screenshot "$out/attention-window.png"
+"$kvlab" app --tokens 5 --pane plan --screenshot "$out/plan.png"
 cd - >/dev/null
-KVLAB_TEST_PICTURES=$scratch cargo test --quiet --test laboratory --test tours >/dev/null
+KVLAB_TEST_PICTURES=$scratch cargo test --quiet --test laboratory >/dev/null
 for picture in layers switched forced tour; do cp "$scratch/$picture.png" "$out/"; done
 
 echo "== a GIF of the run"
 for moment in $(seq 0 8 300); do
     (cd "$scratch/run" && "$kvlab" app --trace trace.jsonl --pane cost --moment "$moment" --look dark --screenshot "$scratch/frame-$(printf %03d "$moment").png")
 done
-python3 - "$scratch" "$out/run.gif" <<'PYTHON'
+${PYTHON:-python3} - "$scratch" "$out/run.gif" <<'PYTHON'
 import glob, sys
 from PIL import Image
 frames = [Image.open(f).convert("RGB").resize((960, 600), Image.LANCZOS) for f in sorted(glob.glob(sys.argv[1] + "/frame-*.png"))]

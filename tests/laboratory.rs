@@ -41,7 +41,7 @@ fn lanes_are_moved_doubled_removed_and_written_on_the_board() {
     write(&mut window, "lane C", Role::TextInput, "contiguous+int8");
     assert_eq!(lanes(&mut window), "none,paged:16,contiguous+int8");
     // The menus show a lane that was chosen, and change it.
-    press(&mut window, "menus of lane B");
+    press(&mut window, "lane B");
     window.step();
     window.get_by_role_and_label(Role::ComboBox, "Format").click();
     window.run_steps(2);
@@ -81,6 +81,8 @@ fn forced_lanes_read_the_same_tokens_and_are_compared() {
     let lanes = "contiguous,paged:16+q4_0,paged:16+window:4/20".into();
     let options = Options { lanes, tokens: 120, ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
+    window.get_by_role_and_label(Role::CheckBox, "Same tokens in every lane").scroll_to_me();
+    window.run_steps(3);
     window.get_by_role_and_label(Role::CheckBox, "Same tokens in every lane").click();
     window.step();
     press(&mut window, "Run");
@@ -100,10 +102,11 @@ fn a_step_can_be_followed_layer_by_layer() {
     let options = Options { lanes: "none,contiguous,paged:16+q4_0".into(), ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Dark, [1280.0, 800.0]);
     press(&mut window, "Step a layer");
-    until(&mut window, "at its first layer", |app| app.run_state().layers.iter().all(|layers| layers.len() == 1));
+    let layers = |app: &App| app.run_state().layers.iter().map(Vec::len).collect::<Vec<_>>();
+    until(&mut window, "at its first layer", move |app| layers(app) == [1; 3]);
     for done in 2..=4 {
         press(&mut window, "Step a layer");
-        until(&mut window, "a layer on", move |app| app.run_state().layers.last().is_some_and(|l| l.len() == done));
+        until(&mut window, "a layer on", move |app| layers(app) == [done; 3]);
     }
     assert_eq!(tokens(&window), [0; 3]);
     window.get_by_label_contains("layer 4 of 5");
@@ -166,7 +169,7 @@ fn the_past_of_a_live_run_can_be_looked_at_while_it_goes_on() {
 fn two_panes_stand_side_by_side() {
     let options = Options { lanes: "contiguous,paged:16".into(), pane: Pane::Blocks, tokens: 40, ..options() };
     let (mut window, raster) = visible_window(&options, Theme::Light, [1600.0, 900.0]);
-    choose(&mut window, "pane beside", "Attention");
+    choose(&mut window, "pane beside", "with Attention");
     press(&mut window, "Run");
     until(&mut window, "finished", phase_is(Phase::Finished));
     window.get_by_label_contains("block table of");
@@ -228,4 +231,84 @@ fn a_file_that_is_no_trace_is_refused_and_nothing_is_lost() {
         window.step();
         assert_eq!(tokens(&window), [12; 4], "the run is still there");
     }
+}
+
+#[test]
+fn a_tour_runs_points_and_asks_before_it_shows() {
+    let (mut window, raster) = visible_window(&Options { learns: true, ..options() }, Theme::Dark, [1440.0, 900.0]);
+    press(&mut window, "Why decode slows down without a cache");
+    press(&mut window, "Next");
+    window.step();
+    assert!(!is_enabled(&window, "Next"), "a prediction comes first");
+    press(&mut window, "It grows with the length of the text");
+    press(&mut window, "Run both lanes");
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    assert_eq!(tokens(&window), [200; 2]);
+    window.step();
+    assert!(is_enabled(&window, "Next"));
+    frame(&mut window, &raster, "tour");
+    window.check_accessibility();
+}
+
+#[test]
+fn every_pane_is_drawn_from_a_small_laptop_to_a_large_screen() {
+    let lanes = "none,contiguous,paged:16,paged:16+int8,paged:32+kivi:2,paged:16+window:4/20".into();
+    let look = Some(kvlab::app::theme::Look::Projector);
+    for (size, look) in [([1280.0, 720.0], None), ([1280.0, 720.0], look), ([3840.0, 2160.0], None)] {
+        let options = Options { lanes: String::clone(&lanes), look, tokens: 20, ..options() };
+        let (mut window, raster) = visible_window(&options, Theme::Light, size);
+        press(&mut window, "Run");
+        until(&mut window, "finished", phase_is(Phase::Finished));
+        for pane in Pane::ALL {
+            press(&mut window, pane.name());
+            window.run_steps(3);
+            let name = format!("{}-{}-{}", pane.name(), size[0], look.map_or("usual", |_| "projector"));
+            let frame = frame(&mut window, &raster, &name);
+            let ground = window.ctx.global_style().visuals.panel_fill;
+            let drawn = frame.pixels.iter().filter(|pixel| **pixel != ground).count();
+            assert!(drawn > frame.pixels.len() / 20, "{name}: {drawn} pixels");
+            // Nothing hangs out of the window at the right.
+            let width = window.ctx.content_rect().width();
+            let run = window.get_by_role_and_label(Role::Button, "Help").rect();
+            assert!(run.right() <= width + 0.5, "{name}: Help ends at {}", run.right());
+        }
+    }
+}
+
+#[test]
+fn keys_do_what_their_help_says() {
+    let mut window = window(&Options { lanes: "contiguous".into(), tokens: 30, ..options() });
+    let key = |window: &mut Harness<'_, App>, key| {
+        window.key_press(key);
+        window.run_steps(2);
+    };
+    key(&mut window, egui::Key::F1);
+    window.get_by_label_contains("Starts a run, pauses it");
+    key(&mut window, egui::Key::Escape);
+    assert!(window.query_by_label_contains("Starts a run, pauses it").is_none());
+    key(&mut window, egui::Key::Space);
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    key(&mut window, egui::Key::ArrowLeft);
+    assert_eq!(tokens(&window), [29]);
+    key(&mut window, egui::Key::Home);
+    assert_eq!(tokens(&window), [0]);
+    key(&mut window, egui::Key::ArrowRight);
+    assert_eq!(tokens(&window), [1]);
+    key(&mut window, egui::Key::End);
+    assert_eq!(tokens(&window), [30]);
+    key(&mut window, egui::Key::Num3);
+    window.get_by_label_contains("block table of");
+    key(&mut window, egui::Key::PageUp);
+    assert!(window.query_all_by_label_contains("attention of layer").count() >= 1 || window.state().waits());
+    let dark = window.ctx.global_style().visuals.dark_mode;
+    key(&mut window, egui::Key::T);
+    assert_ne!(window.ctx.global_style().visuals.dark_mode, dark);
+    key(&mut window, egui::Key::F2);
+    window.get_by_role_and_label(Role::Button, "Why memory grows");
+    key(&mut window, egui::Key::R);
+    until(&mut window, "run again", phase_is(Phase::Finished));
+    key(&mut window, egui::Key::L);
+    until(&mut window, "a layer", |app| app.run_state().layers.iter().any(|layers| !layers.is_empty()));
+    key(&mut window, egui::Key::Escape);
+    until(&mut window, "cancelled", phase_is(Phase::Cancelled));
 }

@@ -178,7 +178,7 @@ pub(super) mod tests {
             dead_bytes: 0,
             copied_bytes: 0,
             metadata_bytes: 0,
-            cached_tokens: step,
+            cached_tokens: step as u64,
             formula_bytes: 1 << 20,
             flops: 0,
             read_bytes: 0,

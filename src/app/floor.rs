@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_longer_of_reading_and_computing_is_the_floor() {
-        let step = |read_bytes, flops| MACHINE.least_secs(&StepRecord { read_bytes, flops, ..record(1, 0.1) });
+        let step = |read_bytes, flops| MACHINE.least_secs(&StepRecord { flops, read_bytes, ..record(1, 0.1) });
         assert_eq!(step(10_000_000_000, 1), Some(1.0), "waits for memory");
         assert_eq!(step(1, 200_000_000_000), Some(2.0), "waits for arithmetic");
         assert_eq!(step(0, 0), None, "a trace without these counts has no floor");

@@ -55,6 +55,7 @@ pub use window::App;
 
 /// How the window opens.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that a person may combine in any way")]
 pub struct Options {
     pub model: String,
     pub prompt: String,

@@ -63,7 +63,7 @@ impl Note {
 /// All notes of the window that were not dismissed yet.
 #[derive(Clone, Debug, Default)]
 pub struct Notes {
-    notes: Vec<Note>,
+    queue: Vec<Note>,
     next_id: u64,
     /// The note that somebody points at.
     pointed: Option<NoteId>,
@@ -81,51 +81,51 @@ impl Notes {
     }
 
     fn add(&mut self, kind: NoteKind, text: String, action: Option<String>) -> NoteId {
-        self.notes.retain(|note| (note.kind, &note.text, &note.action) != (kind, &text, &action));
-        if self.notes.len() >= MAX_KEPT {
-            let oldest = self.notes.iter().position(|note| note.kind != NoteKind::Error).unwrap_or(0);
-            self.notes.remove(oldest);
+        self.queue.retain(|note| (note.kind, &note.text, &note.action) != (kind, &text, &action));
+        if self.queue.len() >= MAX_KEPT {
+            let oldest = self.queue.iter().position(|note| note.kind != NoteKind::Error).unwrap_or(0);
+            self.queue.remove(oldest);
         }
         let id = NoteId(self.next_id);
         self.next_id += 1;
         let left_secs = (kind != NoteKind::Error).then_some(SHOWN_SECS);
-        self.notes.push(Note { id, kind, text, action, left_secs, runs_since: None });
+        self.queue.push(Note { id, kind, text, action, left_secs, runs_since: None });
         id
     }
 
     /// Takes a note away.
     pub fn dismiss(&mut self, id: NoteId) {
-        self.notes.retain(|note| note.id != id);
+        self.queue.retain(|note| note.id != id);
     }
 
     /// The notes to show, the newest last.
     #[must_use]
     pub fn shown(&self) -> &[Note] {
-        &self.notes[self.n_waiting()..]
+        &self.queue[self.n_waiting()..]
     }
 
     /// Older notes that there is no room for now.
     #[must_use]
     pub fn n_waiting(&self) -> usize {
-        self.notes.len().saturating_sub(MAX_SHOWN)
+        self.queue.len().saturating_sub(MAX_SHOWN)
     }
 
     /// True if there is nothing to say.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.notes.is_empty()
+        self.queue.is_empty()
     }
 
     /// Lets the clocks run up to `now_secs`, and notes go whose time is over.
     pub fn tick(&mut self, now_secs: f64) {
-        for note in &mut self.notes {
+        for note in &mut self.queue {
             if let (Some(left), Some(since)) = (&mut note.left_secs, note.runs_since.take()) {
                 *left -= (now_secs - since).max(0.0);
             }
         }
-        self.notes.retain(|note| note.left_secs.is_none_or(|left| left > 0.0));
+        self.queue.retain(|note| note.left_secs.is_none_or(|left| left > 0.0));
         let (n_waiting, pointed) = (self.n_waiting(), self.pointed);
-        for note in &mut self.notes[n_waiting..] {
+        for note in &mut self.queue[n_waiting..] {
             note.runs_since = (Some(note.id) != pointed).then_some(now_secs);
         }
     }
@@ -139,7 +139,7 @@ impl Notes {
     /// Seconds until the next note goes by itself, counted from the last [`Notes::tick`]; `None` while none will.
     #[must_use]
     pub fn next_secs(&self) -> Option<f64> {
-        let running = self.notes.iter().filter(|note| note.runs_since.is_some());
+        let running = self.queue.iter().filter(|note| note.runs_since.is_some());
         running.filter_map(|note| note.left_secs).min_by(f64::total_cmp)
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         for number in 0..1000 {
             notes.push(NoteKind::Info, format!("{number}"));
         }
-        assert_eq!((notes.notes.len(), notes.notes[0].text.as_str()), (MAX_KEPT, "an error"));
+        assert_eq!((notes.queue.len(), notes.queue[0].text.as_str()), (MAX_KEPT, "an error"));
     }
 
     #[test]

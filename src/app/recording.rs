@@ -20,7 +20,7 @@ use crate::{
         trace::{Header, Outcome, Trace, TraceWriter},
     },
     model::hub::name::short,
-    report::{LaneResult, files, plots, summarise},
+    report::{LaneResult, files, plots, summarise, table},
 };
 
 /// A larger trace would fill the memory of a laptop.
@@ -182,7 +182,7 @@ impl Recording {
             Some(outcome) => trace.finish(outcome)?,
             None => trace.into_inner(),
         };
-        let file = out.into_inner().map_err(|error| error.into_error())?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -201,9 +201,37 @@ impl Recording {
         files::write_csv(&folder.join(files::CSV), &results).map_err(|error| error.to_string())?;
         let pictures =
             plots::write_plots(folder, short(&self.header.model), &results).map_err(|error| error.to_string())?;
-        files::write_json(&folder.join(files::SUMMARY), &summarise(&results)).map_err(|error| error.to_string())?;
-        let names = [files::TRACE, files::CSV, files::SUMMARY].into_iter().map(str::to_owned).chain(pictures);
+        let summaries = summarise(&results);
+        files::write_whole(&folder.join(files::REPORT), self.report(&table::table(&summaries), &pictures).as_bytes())
+            .map_err(|error| error.to_string())?;
+        files::write_json(&folder.join(files::SUMMARY), &summaries).map_err(|error| error.to_string())?;
+        let names =
+            [files::TRACE, files::CSV, files::SUMMARY, files::REPORT].into_iter().map(str::to_owned).chain(pictures);
         Ok(names.map(|name| folder.join(name)).collect())
+    }
+
+    /// The run as a page of Markdown: what ran where, the table with its definitions, the plots.
+    fn report(&self, table: &str, pictures: &[String]) -> String {
+        let Header { model, model_hash, device, machine, workload, kvlab_version, commit, .. } = &self.header;
+        let mut text = format!(
+            "# kvlab: {}\n\n{} lanes, a prompt of {} tokens, {} to generate each. {} ({} threads), device {device}. \
+             Weights {model_hash}. kvlab {kvlab_version}, commit {}. The run {}.\n\n```text\n{}\n```\n",
+            short(model),
+            self.header.lanes.len(),
+            workload.prompt_ids.len(),
+            workload.max_new_tokens,
+            machine.cpu,
+            machine.threads,
+            commit.as_deref().unwrap_or("unknown"),
+            self.ending(),
+            table.trim_end(),
+        );
+        for picture in
+            pictures.iter().filter(|picture| Path::new(picture).extension().is_some_and(|kind| kind == "svg"))
+        {
+            text.push_str(&format!("\n![{picture}]({picture})\n"));
+        }
+        text
     }
 
     /// What each lane did, as the reports take it.

@@ -80,7 +80,7 @@ fn an_export_is_what_a_run_leaves() {
     let files = recording("contiguous,paged:4", 5).export(&folder.path().join("run")).expect("written");
     let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
     let plots = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
-    assert_eq!(names, [&["trace.jsonl", "records.csv", "summary.json"][..], &plots].concat());
+    assert_eq!(names, [&["trace.jsonl", "records.csv", "summary.json", "report.md"][..], &plots].concat());
     assert!(files.iter().all(|file| fs::metadata(file).is_ok_and(|file| file.len() > 100)));
 }
 

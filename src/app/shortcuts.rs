@@ -110,27 +110,21 @@ pub static BINDINGS: [Binding; 29] = {
             plain(Key::Space),
             Run,
             "Run or pause",
-            "Starts a run, pauses it, goes on, or plays a trace.",
+            "Starts, pauses or resumes a run or a trace.",
         ),
         Binding::new(
             S::StepToken,
             plain(Key::ArrowRight),
             Run,
             "Next token",
-            "Runs, or shows, one more token of every lane.",
+            "Runs or shows a token more of every lane.",
         ),
         Binding::new(S::StepLayer, plain(Key::L), Run, "Next layer", "Goes on by one layer of the model."),
         Binding::new(S::Back, plain(Key::ArrowLeft), Run, "Back", "Shows one token less."),
         Binding::new(S::TimelineStart, plain(Key::Home), Run, "First token", "Goes to the beginning of the timeline."),
         Binding::new(S::TimelineEnd, plain(Key::End), Run, "Last token", "Goes to the end of the timeline."),
         Binding::new(S::Rerun, plain(Key::R), Run, "Run again", "Starts the same run from its beginning."),
-        Binding::new(
-            S::Cancel,
-            plain(Key::Escape),
-            Run,
-            "Cancel",
-            "Ends the run, or closes what lies over the window.",
-        ),
+        Binding::new(S::Cancel, plain(Key::Escape), Run, "Cancel", "Ends the run, or closes this list."),
         Binding::new(S::NextPane, plain(Key::PageDown), Window, "Next pane", "Shows the pane to the right."),
         Binding::new(S::PreviousPane, plain(Key::PageUp), Window, "Previous pane", "Shows the pane to the left."),
         Binding::pane(0, Key::Num1),
@@ -142,7 +136,7 @@ pub static BINDINGS: [Binding; 29] = {
         Binding::pane(6, Key::Num7),
         Binding::pane(7, Key::Num8),
         Binding::pane(8, Key::Num9),
-        Binding::new(S::Theme, plain(Key::T), Window, "Next look", "Dark, light, and for a projector."),
+        Binding::new(S::Theme, plain(Key::T), Window, "Next look", "Goes from dark to light to projector."),
         Binding::new(S::ZoomIn, command(Key::Plus), Window, "Larger", "Makes everything larger.")
             .or(command(Key::Equals)),
         Binding::new(S::ZoomOut, command(Key::Minus), Window, "Smaller", "Makes everything smaller."),
@@ -160,6 +154,7 @@ pub static BINDINGS: [Binding; 29] = {
 ///
 /// While a widget has the keyboard (a field that is written in, a button that was reached with Tab) or a menu is open, keys are theirs,
 /// except those with Ctrl and F1.
+#[must_use]
 pub fn pressed(ctx: &Context) -> Option<Shortcut> {
     let is_taken = ctx.egui_wants_keyboard_input() || Popup::is_any_open(ctx);
     let is_ours = |key: &KeyboardShortcut| !is_taken || key.modifiers.command || key.logical_key == Key::F1;
@@ -224,14 +219,15 @@ mod tests {
         let mut frame = |input: RawInput, focus: bool| {
             let mut found = None;
             let mut is_left = false;
-            drop(ctx.run_ui(input, |ui| {
+            let mut output = ctx.run_ui(input, |ui| {
                 found = found.or(pressed(ui.ctx()));
                 is_left = ui.input(|input| input.key_pressed(key.logical_key));
                 let field = ui.text_edit_singleline(&mut text);
                 if focus {
                     field.request_focus();
                 }
-            }));
+            });
+            output.textures_delta.clear();
             (found, is_left)
         };
         frame(RawInput::default(), is_writing);
@@ -240,7 +236,7 @@ mod tests {
         let ctrl = Modifiers { ctrl: key.modifiers.command, ..key.modifiers };
         let modifiers = ctrl | extra;
         let event = Event::Key { key: key.logical_key, physical_key: None, pressed: true, repeat: false, modifiers };
-        frame(RawInput { events: vec![event], modifiers, ..RawInput::default() }, is_writing)
+        frame(RawInput { events: vec![event], ..RawInput::default() }, is_writing)
     }
 
     #[test]
@@ -286,6 +282,6 @@ mod tests {
         assert_eq!(keys("Help").as_deref(), Some("F1, ?"));
         assert_eq!(keys("Show a pane").as_deref(), Some("1 to 9"));
         assert_eq!(help_lines(Group::Files, true)[0].keys, ["Cmd O"]);
-        assert!(lines.iter().all(|line| line.what.ends_with('.') && line.what.len() < 70 && line.name.len() < 20));
+        assert!(lines.iter().all(|line| line.what.ends_with('.') && line.what.len() < 45 && line.name.len() < 20));
     }
 }

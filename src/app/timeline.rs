@@ -107,16 +107,13 @@ impl Timeline {
             self.past = None;
             return;
         }
-        match &mut self.past {
-            Some(past) => {
-                self.recording.seek(&mut past.state, past.round, round);
-                past.round = round;
-            }
-            None => {
-                let mut state = self.recording.state(newest.id, round);
-                state.lanes.iter_mut().zip(&newest.lanes).for_each(|(lane, now)| lane.is_hidden = now.is_hidden);
-                self.past = Some(Past { round, state });
-            }
+        if let Some(past) = &mut self.past {
+            self.recording.seek(&mut past.state, past.round, round);
+            past.round = round;
+        } else {
+            let mut state = self.recording.state(newest.id, round);
+            state.lanes.iter_mut().zip(&newest.lanes).for_each(|(lane, now)| lane.is_hidden = now.is_hidden);
+            self.past = Some(Past { round, state });
         }
     }
 

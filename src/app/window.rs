@@ -18,7 +18,7 @@ use std::{
 use egui::{Context, Panel, Ui};
 
 use crate::{
-    cache::{Lane, Layout},
+    cache::{Format, Lane, Layout},
     engine::{Inspection, MAX_FORKS},
     experiment::trace,
 };
@@ -309,8 +309,10 @@ impl App {
         if !lanes.get(self.attention.lane).is_some_and(is_cached) {
             self.attention.lane = cached;
         }
-        if !lanes.get(self.inside_lane).is_some_and(is_cached) {
-            self.inside_lane = cached;
+        // Numbers are worth looking at where something is lost.
+        let is_lossy = |lane: &Lane| matches!(lane, Lane::Cache(spec) if spec.format != Format::F32);
+        if !lanes.get(self.inside_lane).is_some_and(is_lossy) {
+            self.inside_lane = first(&is_lossy).unwrap_or(cached);
         }
         if !lanes.get(self.blocks.lane).is_some_and(is_paged) {
             self.blocks.lane = first(&is_paged).unwrap_or(cached);

@@ -29,6 +29,7 @@ Examples:
   kvlab app --screenshot window.png                  run once and draw the window, without a display
   kvlab app --screenshot quality.png --pane quality  measure what the lanes lose and draw that
   kvlab app --screenshot blocks.png --pane blocks --trace run1/trace.jsonl")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
     /// story, shape:NAME[,ctx=N], a folder, or a GPT-2 on the Hugging Face hub (gpt2, ORG/NAME@REVISION)
     /// [default: story]

@@ -42,6 +42,7 @@ pub const DEFAULT_TOKENS: usize = 200;
 
 /// What every lane of an experiment does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that a person may combine in any way")]
 pub struct Workload {
     pub prompt_ids: Vec<u32>,
     /// Tokens to generate; exactly so many unless `stop_at_eos`.

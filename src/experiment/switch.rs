@@ -33,10 +33,7 @@ impl Experiment {
             }
             Some(_) => {}
         }
-        let explain = |error: EngineError| match error.is_cancelled() {
-            true => error.into(),
-            false => refuse(error.to_string()),
-        };
+        let explain = |error: EngineError| if error.is_cancelled() { error.into() } else { refuse(error.to_string()) };
         if let (Some(needed), Some(free)) = (self.switch_bytes(lane).map_err(explain)?, available_memory_bytes())
             && needed > free
         {

@@ -14,6 +14,8 @@ pub const TRACE: &str = "trace.jsonl";
 /// What a finished run leaves beside its trace.
 pub const CSV: &str = "records.csv";
 pub const SUMMARY: &str = "summary.json";
+/// The same for people.
+pub const REPORT: &str = "report.md";
 
 /// A file that could not be written; whatever stood there before stands there still.
 #[derive(Debug, thiserror::Error)]

@@ -43,7 +43,7 @@ pub(super) static TOUR: Tour = Tour {
                 right: 1,
                 because: "32 codes of one byte and a scale of four are 36 bytes. 32 numbers in f32 are 128.",
             }),
-            offer: run("Run four formats", SETUP),
+            offer: Some(run("Run four formats", SETUP)),
             goal: Some(Goal { words: "All four lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(sizes),
             ..Step::BLANK
@@ -54,7 +54,7 @@ pub(super) static TOUR: Tour = Tour {
                    The scale counts for less in wider heads: it adds one bit to each number of a row of 32, and a quarter of a \
                    bit in a row of 128.",
             spot: Some(spots::MEMORY),
-            offer: show("Show cost", "Cost"),
+            offer: Some(show("Show cost", "Cost")),
             reveal: Some(against_f16),
             ..Step::BLANK
         },
@@ -93,7 +93,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "After the first different token, texts can no longer be compared: the lanes answer different questions. So let \
                    every lane read the words of the exact lane, whatever it would have said (teacher forcing), and count where \
                    it would have said something else.",
-            offer: run("Run with the same words", FORCED),
+            offer: Some(run("Run with the same words", FORCED)),
             goal: Some(Goal {
                 words: "All four lanes are finished, kivi among them",
                 is_met: |seen| seen.has_finished(&MEASURED_LANES),
@@ -151,7 +151,7 @@ pub(super) static TOUR: Tour = Tour {
                    They also save reading, which pays in long texts. Packed formats of 4 bits have to be decoded, and can be \
                    slower.",
             spot: Some(spots::SUMMARY),
-            offer: run("Run four formats", SETUP),
+            offer: Some(run("Run four formats", SETUP)),
             reveal: Some(times_of_tokens),
             ..Step::BLANK
         },

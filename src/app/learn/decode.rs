@@ -44,7 +44,7 @@ pub(super) static TOUR: Tour = Tour {
                 right: 1,
                 because: "Without a cache, token n runs the model over all tokens before it, and there are ever more of them.",
             }),
-            offer: run("Run both lanes", SETUP),
+            offer: Some(run("Run both lanes", SETUP)),
             goal: Some(Goal { words: "Both lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(growth),
         },
@@ -53,7 +53,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "Lane none climbs from left to right, lane contiguous lies near the bottom. Switch on the log scale above the \
                    plot: every tenfold is equally high there, so both lanes can be read at once.",
             spot: Some(spots::LATENCY),
-            offer: show("Show cost", "Cost"),
+            offer: Some(show("Show cost", "Cost")),
             reveal: Some(per_token),
             ..Step::BLANK
         },

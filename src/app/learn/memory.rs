@@ -33,7 +33,7 @@ pub(super) static TOUR: Tour = Tour {
                 because: "2 x 5 x 6 x 32 are 1,920 numbers, of 4 bytes each. Forgetting that keys and values are both stored \
                           gives half of it.",
             }),
-            offer: run("Run three layouts", SETUP),
+            offer: Some(run("Run three layouts", SETUP)),
             goal: Some(Goal { words: "All three lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(token_bytes),
             ..Step::BLANK
@@ -43,7 +43,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "Solid lines are bytes in use. Each token adds the same number of bytes, whether it was read in prefill or \
                    written in decode, so memory grows linearly with the text. None of it is given back before the text ends.",
             spot: Some(spots::MEMORY),
-            offer: show("Show cost", "Cost"),
+            offer: Some(show("Show cost", "Cost")),
             reveal: Some(line),
             ..Step::BLANK
         },

@@ -11,7 +11,7 @@ use crate::{
     report::units::{bytes, count},
 };
 
-const SETUP: Setup = Setup::new("contiguous,paged:16,paged:128", 60);
+const SETUP: Setup = Setup::new("contiguous,paged:16,paged:128", 80);
 const LANES: [&str; 3] = ["contiguous", "paged:16", "paged:128"];
 const PAGED: &str = "paged:16";
 const RUN_FIRST: &str = "Press \"Run three lanes\" (step 1), and the measured numbers appear here.";
@@ -27,7 +27,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "A region for the whole context is mostly empty. Paging divides the memory into blocks of equal size, as an \
                    operating system does with pages. A text takes a block when it needs one, anywhere in the pool (vLLM, Kwon \
                    et al. 2023).",
-            offer: run("Run three lanes", SETUP),
+            offer: Some(run("Run three lanes", SETUP)),
             goal: Some(Goal { words: "All three lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(held),
             ..Step::BLANK
@@ -38,7 +38,7 @@ pub(super) static TOUR: Tour = Tour {
                    tokens, each with its number in the pool. Attention finds keys and values through this table, so \
                    neighbours in the text need not be neighbours in memory.",
             spot: Some(spots::BLOCK_TABLES),
-            offer: show("Show blocks", "Blocks"),
+            offer: Some(show("Show blocks", "Blocks")),
             reveal: Some(table),
             ..Step::BLANK
         },
@@ -62,7 +62,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "Short blocks waste little, but tables get long, and memory is read in smaller pieces. Long blocks waste more: \
                    half a block for each text on average. vLLM takes 16 tokens by default.",
             spot: Some(spots::SUMMARY),
-            offer: show("Show cost", "Cost"),
+            offer: Some(show("Show cost", "Cost")),
             reveal: Some(block_lengths),
             ..Step::BLANK
         },

@@ -98,11 +98,11 @@ impl Setup {
 }
 
 /// A button that shows a pane.
-pub(super) const fn show(button: &'static str, pane: &'static str) -> Option<Offer> {
-    Some(Offer { button, action: LearnAction::Show(pane) })
+pub(super) const fn show(button: &'static str, pane: &'static str) -> Offer {
+    Offer { button, action: LearnAction::Show(pane) }
 }
 
 /// A button that runs lanes.
-pub(super) const fn run(button: &'static str, setup: Setup) -> Option<Offer> {
-    Some(Offer { button, action: LearnAction::Run(setup) })
+pub(super) const fn run(button: &'static str, setup: Setup) -> Offer {
+    Offer { button, action: LearnAction::Run(setup) }
 }

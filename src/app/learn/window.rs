@@ -58,7 +58,7 @@ pub(super) static TOUR: Tour = Tour {
                 because: "The sentence about the key is outside the window. What is near still tells the model that a thing \
                           must follow.",
             }),
-            offer: run("Run three policies", SETUP),
+            offer: Some(run("Run three policies", SETUP)),
             goal: Some(Goal { words: "All three lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(answers),
         },
@@ -85,7 +85,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "Choose the window lane in the Blocks pane. Evicted tokens are struck through in the text. The pattern is \
                    simple: a beginning, a gap, and the newest tokens. Then choose the h2o lane: what stays is scattered.",
             spot: Some(spots::BLOCK_TEXT),
-            offer: show("Show blocks", "Blocks"),
+            offer: Some(show("Show blocks", "Blocks")),
             reveal: Some(evicted),
             ..Step::BLANK
         },
@@ -109,7 +109,7 @@ pub(super) static TOUR: Tour = Tour {
             text: "Once the window is full, each new token pushes an old one out, so bytes in use no longer grow, however long the \
                    text gets. Time of a token stays flat as well, since attention looks at 32 tokens only.",
             spot: Some(spots::MEMORY),
-            offer: show("Show cost", "Cost"),
+            offer: Some(show("Show cost", "Cost")),
             reveal: Some(flat),
             ..Step::BLANK
         },

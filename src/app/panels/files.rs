@@ -35,6 +35,7 @@ impl Task {
         }
     }
 
+    #[must_use]
     pub fn help(self) -> &'static str {
         match self {
             Self::Open => "Shows an earlier run, from trace.jsonl of `kvlab run --out` or of Save trace (Ctrl+O)",

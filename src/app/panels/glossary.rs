@@ -2,7 +2,10 @@
 
 use egui::{Context, Label, RichText, ScrollArea, TextEdit, Ui, Window};
 
-use crate::app::glossary::{self, Term};
+use crate::app::{
+    glossary::{self, Term},
+    theme,
+};
 
 /// What of the glossary is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,9 +24,11 @@ impl View {
 /// The glossary as a window over the others, if it is open.
 pub fn window(ctx: &Context, view: &mut View) {
     let View { is_open, search } = view;
-    let height = (ctx.content_rect().height() - 160.0).clamp(200.0, 560.0);
+    let room = ctx.content_rect().size();
+    let height = (room.y - 160.0).clamp(200.0, 560.0);
     Window::new("Glossary")
         .open(is_open)
+        .default_pos([(room.x - 500.0).max(0.0), 60.0])
         .default_size([460.0, height])
         .min_size([280.0, 200.0])
         .collapsible(false)
@@ -48,7 +53,7 @@ pub fn list(ui: &mut Ui, search: &mut String) {
     }
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         for Term { name, meaning } in found {
-            ui.label(RichText::new(name).strong());
+            ui.label(RichText::new(name).strong().color(theme::INFO.on(ui.visuals())));
             ui.add(Label::new(meaning).wrap());
             ui.add_space(6.0);
         }

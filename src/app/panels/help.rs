@@ -4,6 +4,11 @@ use egui::{Color32, Context, CursorIcon, Frame, Grid, Id, Modal, RichText, Scrol
 
 use crate::app::shortcuts::{Group, HelpLine, Shortcut, help_lines};
 
+/// No list is wider, in points.
+const MAX_WIDTH: f32 = 1140.0;
+/// Of one list: below this only names are shown, and their sentences to those who point at them.
+const SENTENCE_WIDTH: f32 = 520.0;
+
 /// Whether the list is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Help {
@@ -32,9 +37,9 @@ pub fn show(ctx: &Context, help: &mut Help) {
         return;
     }
     let is_mac = ctx.os() == egui::os::OperatingSystem::Mac;
-    let modal = Modal::new(Id::new("help")).show(ctx, |ui| {
-        let room = ctx.content_rect().size();
-        ui.set_max_width((room.x - 80.0).clamp(280.0, 900.0));
+    let (id, room) = (Id::unique("help"), ctx.content_rect().size());
+    let area = Modal::default_area(id).default_size([(room.x - 60.0).clamp(280.0, MAX_WIDTH), room.y - 40.0]);
+    let modal = Modal::new(id).area(area).show(ctx, |ui| {
         let mut is_closed = false;
         ui.horizontal(|ui| {
             ui.heading("Keyboard");
@@ -44,7 +49,7 @@ pub fn show(ctx: &Context, help: &mut Help) {
         });
         ui.weak("While a field is written in, keys without Ctrl belong to the field. F1 always works.");
         ui.separator();
-        ScrollArea::vertical().max_height((room.y - 180.0).max(120.0)).show(ui, |ui| lists(ui, is_mac));
+        ScrollArea::vertical().max_height((room.y - 140.0).max(120.0)).show(ui, |ui| lists(ui, is_mac));
         is_closed
     });
     if modal.inner || modal.should_close() {
@@ -55,7 +60,9 @@ pub fn show(ctx: &Context, help: &mut Help) {
 /// Beside each other where there is room for two.
 fn lists(ui: &mut Ui, is_mac: bool) {
     if ui.available_width() < 700.0 {
-        Group::ALL.into_iter().for_each(|group| list(ui, group, is_mac));
+        for group in Group::ALL {
+            list(ui, group, is_mac);
+        }
         return;
     }
     ui.columns(2, |columns| {
@@ -68,10 +75,16 @@ fn lists(ui: &mut Ui, is_mac: bool) {
 fn list(ui: &mut Ui, group: Group, is_mac: bool) {
     ui.add_space(4.0);
     ui.strong(group.name());
-    Grid::new(group.name()).num_columns(2).spacing([14.0, 5.0]).show(ui, |ui| {
+    let has_sentences = ui.available_width() >= SENTENCE_WIDTH;
+    Grid::new(group.name()).spacing([14.0, 5.0]).show(ui, |ui| {
         for HelpLine { keys, name, what } in help_lines(group, is_mac) {
             ui.horizontal(|ui| keys.iter().for_each(|key| key_cap(ui, key)));
-            ui.label(name).on_hover_text(what);
+            let label = ui.label(name);
+            if has_sentences {
+                ui.weak(what);
+            } else {
+                label.on_hover_text(what);
+            }
             ui.end_row();
         }
     });

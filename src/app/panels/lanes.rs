@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use egui::{
-    Align, Button, ComboBox, DragValue, Layout as Direction, RichText, Role, TextEdit, TextStyle, Ui, WidgetInfo, vec2,
+    Align, Button, ComboBox, DragValue, Layout as Direction, Response, RichText, Role, TextEdit, TextStyle, Ui,
+    WidgetInfo, vec2,
 };
 
 use super::controls::{caption, complaint};
@@ -98,11 +99,12 @@ pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors, paused: Option<Pa
 /// A row for each lane: its colour, its text, and what can be done with it.
 fn rows(ui: &mut Ui, form: &mut Form, paused: Option<Paused<'_>>) -> Option<(usize, Lane)> {
     let mut switch = None;
+    let running = paused.map(|paused| paused.lanes);
     for (index, row) in board::rows(&form.lanes).into_iter().enumerate() {
         let letter = theme::lane_letter(index);
         ui.horizontal(|ui| {
-            badge(ui, form, index);
-            let to = paused.as_ref().and_then(|paused| board::switch_to(&form.lanes, index, paused.lanes));
+            let badge = badge(ui, form, index);
+            let to = running.and_then(|running| board::switch_to(&form.lanes, index, running));
             // From the right, so that the text gets what is left.
             ui.with_layout(Direction::right_to_left(Align::Center), |ui| {
                 options(ui, form, index);
@@ -114,7 +116,7 @@ fn rows(ui: &mut Ui, form: &mut Form, paused: Option<Paused<'_>>) -> Option<(usi
                         switch = Some((index, to));
                     }
                 }
-                field(ui, form, index, &row);
+                field(ui, form, index, &row, &badge);
             });
         });
     }
@@ -139,12 +141,10 @@ fn options(ui: &mut Ui, form: &mut Form, index: usize) {
 }
 
 /// A lane as text.
-fn field(ui: &mut Ui, form: &mut Form, index: usize, row: &str) {
+fn field(ui: &mut Ui, form: &mut Form, index: usize, row: &str, badge: &Response) {
     let mut text = row.to_owned();
     let edit = TextEdit::singleline(&mut text).font(TextStyle::Monospace).desired_width(ui.available_width());
-    let edit = ui.add(edit);
-    let name = format!("lane {}", theme::lane_letter(index));
-    edit.widget_info(|| WidgetInfo::text_edit(true, row, &text, &name));
+    let edit = ui.add(edit).labelled_by(badge.id);
     if edit.changed() {
         form.lanes = board::with_row(&form.lanes, index, &text);
     }
@@ -154,19 +154,19 @@ fn field(ui: &mut Ui, form: &mut Form, index: usize, row: &str) {
 }
 
 /// The colour and letter of a lane; a click shows it in the menus.
-fn badge(ui: &mut Ui, form: &mut Form, index: usize) {
+fn badge(ui: &mut Ui, form: &mut Form, index: usize) -> Response {
     let is_chosen = form.chosen == Some(index);
     let color = theme::lane_color(index, ui.visuals());
     let letter = theme::lane_letter(index);
     let text = RichText::new(letter).strong().color(ui.visuals().extreme_bg_color).background_color(color);
     let badge = ui.add(Button::selectable(is_chosen, text).min_size(vec2(22.0, 22.0)));
-    badge.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, format!("menus of lane {letter}")));
-    if badge
-        .on_hover_text("Shows this lane in the menus below, which then change it; once more for a new lane")
-        .clicked()
-    {
+    badge.widget_info(|| WidgetInfo::selected(Role::Button, true, is_chosen, format!("lane {letter}")));
+    let badge =
+        badge.on_hover_text("Shows this lane in the menus below, which then change it; once more for a new lane");
+    if badge.clicked() {
         form.chosen = (!is_chosen).then_some(index);
     }
+    badge
 }
 
 fn menus(ui: &mut Ui, draft: &mut LaneDraft) {

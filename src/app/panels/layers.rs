@@ -31,26 +31,34 @@ pub fn show(ui: &mut Ui, run: &RunState) {
         });
         return;
     }
+    let lanes: Vec<_> =
+        run.shown_lanes().filter(|(index, _)| run.layers.get(*index).is_some_and(|l| !l.is_empty())).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
+    let bar_width = ((ui.available_width() / lanes.len().max(1) as f32 - WORDS_WIDTH) / 2.0).clamp(44.0, 160.0);
     ScrollArea::both().auto_shrink([false, false]).show(ui, |ui| {
         ui.horizontal_top(|ui| {
-            for (index, lane) in run.shown_lanes() {
-                ui.vertical(|ui| column(ui, index, lane, run.layers.get(index).map(Vec::as_slice).unwrap_or_default()));
-                ui.add_space(18.0);
+            for (index, lane) in lanes {
+                let layers = run.layers.get(index).map(Vec::as_slice).unwrap_or_default();
+                ui.vertical(|ui| column(ui, index, lane, layers, bar_width));
+                ui.add_space(10.0);
             }
         });
     });
 }
 
-fn column(ui: &mut Ui, index: usize, lane: &LaneState, layers: &[(LayerStep, String)]) {
+/// What a column takes beside its two bars.
+const WORDS_WIDTH: f32 = 196.0;
+
+fn column(ui: &mut Ui, index: usize, lane: &LaneState, layers: &[(LayerStep, String)], bar_width: f32) {
     theme::lane_name(ui, index, &lane.name);
     let most_norm = layers.iter().map(|(layer, _)| layer.norm).fold(0.0, f64::max);
-    Grid::new(("layers", index)).striped(true).spacing([12.0, 4.0]).show(ui, |ui| {
+    Grid::new(("layers", index)).striped(true).spacing([8.0, 10.0]).show(ui, |ui| {
         for (name, help) in [
             ("layer", "Counted from 1, in the order in which a token goes through them"),
             ("ms", "What the layer took in this pass, reading the cache included"),
             ("would say", "The likeliest next token if the model ended here"),
             ("sure", "The probability of that token"),
-            ("size of its state", "Euclidean length of the hidden state that leaves the layer"),
+            ("size", "Euclidean length of the hidden state that leaves the layer"),
         ] {
             ui.strong(name).on_hover_text(help);
         }
@@ -59,8 +67,8 @@ fn column(ui: &mut Ui, index: usize, lane: &LaneState, layers: &[(LayerStep, Str
             ui.monospace((layer.layer + 1).to_string());
             ui.monospace(millis(layer.secs));
             ui.label(quoted(Some(text)));
-            bar(ui, layer.probability, &format!("{:.0} %", layer.probability * 100.0));
-            bar(ui, layer.norm / most_norm.max(f64::MIN_POSITIVE), &format!("{:.1}", layer.norm));
+            bar(ui, bar_width, layer.probability, &format!("{:.0} %", layer.probability * 100.0));
+            bar(ui, bar_width, layer.norm / most_norm.max(f64::MIN_POSITIVE), &format!("{:.1}", layer.norm));
             ui.end_row();
         }
     });
@@ -69,8 +77,8 @@ fn column(ui: &mut Ui, index: usize, lane: &LaneState, layers: &[(LayerStep, Str
     ui.label(RichText::new(format!("{} ms so far, {} a layer", millis(total), millis(total / n.max(1.0)))).weak());
 }
 
-fn bar(ui: &mut Ui, share: f64, text: &str) {
+fn bar(ui: &mut Ui, width: f32, share: f64, text: &str) {
     #[expect(clippy::cast_possible_truncation, reason = "a share of a bar")]
     let share = share as f32;
-    ui.add(ProgressBar::new(share).desired_width(90.0).text(text));
+    ui.add(ProgressBar::new(share).desired_width(width).text(text));
 }

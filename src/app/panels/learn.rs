@@ -16,21 +16,20 @@ const MARK_SIDE: f32 = 15.0;
 
 /// The panel. What comes back is what the learner asked for, and the window carries it out.
 pub fn show(ui: &mut Ui, learn: &mut Learn, seen: &Seen<'_>) -> Option<LearnAction> {
-    match (learn.tour(), learn.step()) {
-        (Some((_, tour)), Some((number, step))) => {
-            buttons(ui, learn, number + 1 == tour.steps.len());
-            let mut action = None;
-            ScrollArea::vertical().id_salt((tour.title, number)).auto_shrink([false, false]).show(ui, |ui| {
-                progress(ui, learn, tour, number);
-                action = self::step(ui, learn, step, seen);
-            });
-            action
-        }
-        _ => {
-            ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| tours(ui, learn));
-            None
-        }
+    if learn.tour().is_some() {
+        buttons(ui, learn);
     }
+    // After the buttons, which may have changed the step.
+    let (Some((_, tour)), Some((number, step))) = (learn.tour(), learn.step()) else {
+        ScrollArea::vertical().id_salt("tours").auto_shrink([false, false]).show(ui, |ui| tours(ui, learn));
+        return None;
+    };
+    let area = ScrollArea::vertical().id_salt((tour.title, number)).auto_shrink([false, false]);
+    let shown = area.show(ui, |ui| {
+        progress(ui, learn, tour, number);
+        self::step(ui, learn, step, seen)
+    });
+    shown.inner
 }
 
 /// The list of tours.
@@ -60,10 +59,9 @@ fn progress(ui: &mut Ui, learn: &Learn, tour: &Tour, number: usize) {
     ui.add(Label::new(RichText::new(tour.title).weak()).wrap());
     #[expect(clippy::cast_precision_loss, reason = "a handful of steps")]
     let share = (number + 1) as f32 / tour.steps.len() as f32;
-    let words = learn.words().unwrap_or_default();
-    ui.label(RichText::new(&words).small().weak());
+    ui.label(RichText::new(learn.words().unwrap_or_default()).small().weak());
     let bar = ui.add(ProgressBar::new(share).desired_height(5.0).desired_width(ui.available_width()));
-    bar.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, &words));
+    bar.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, "progress of the tour"));
     ui.add_space(GAP);
 }
 
@@ -71,7 +69,7 @@ fn step(ui: &mut Ui, learn: &mut Learn, step: &Step, seen: &Seen<'_>) -> Option<
     ui.add(Label::new(RichText::new(step.title).heading().strong()).wrap());
     ui.add_space(4.0);
     wrapped(ui, step.text);
-    let mut action = step.spot.and_then(|spot| place(ui, spot, step.title));
+    let mut action = step.spot.and_then(|spot| place(ui, step, spot));
     if let Some(asked) = &step.question {
         ui.add_space(GAP);
         question(ui, learn, asked);
@@ -93,20 +91,21 @@ fn step(ui: &mut Ui, learn: &mut Learn, step: &Step, seen: &Seen<'_>) -> Option<
     }
     if let Some(reveal) = step.reveal {
         ui.add_space(GAP);
-        measured(ui, reveal(seen));
+        measured(ui, &reveal(seen));
     }
     ui.add_space(GAP);
     action
 }
 
-/// Points at a place, or offers the pane that has it.
-fn place(ui: &mut Ui, spot: &str, title: &str) -> Option<LearnAction> {
+/// Points at a place, or offers the pane that has it, unless the step does so itself.
+fn place(ui: &mut Ui, step: &Step, spot: &str) -> Option<LearnAction> {
     let color = theme::CHOSEN.on(ui.visuals());
-    let is_pointed = spots::point(ui.ctx(), spot, title);
+    let is_pointed = spots::point(ui.ctx(), spot, step.title);
+    let is_offered = |pane| step.offer.is_some_and(|offer| offer.action == LearnAction::Show(pane));
     let mut action = None;
     ui.horizontal_wrapped(|ui| {
         ui.label(RichText::new(format!("Look at: {spot}")).color(color));
-        if let Some(pane) = spots::pane(spot).filter(|_| !is_pointed)
+        if let Some(pane) = spots::pane(spot).filter(|pane| !is_pointed && !is_offered(pane))
             && ui.small_button(format!("Open {pane}")).on_hover_text("It is not in sight").clicked()
         {
             action = Some(LearnAction::Show(pane));
@@ -195,10 +194,10 @@ fn check(ui: &mut Ui, goal: &Goal, seen: &Seen<'_>) {
 }
 
 /// The numbers of this machine, or what has to be done to have some.
-fn measured(ui: &mut Ui, said: Result<String, &'static str>) {
+fn measured(ui: &mut Ui, said: &Result<String, &'static str>) {
     Frame::group(ui.style()).show(ui, |ui| {
         ui.set_width(ui.available_width());
-        let (text, color) = match &said {
+        let (text, color) = match said {
             Ok(text) => (text.as_str(), ui.visuals().text_color()),
             Err(missing) => (*missing, ui.visuals().weak_text_color()),
         };
@@ -208,12 +207,13 @@ fn measured(ui: &mut Ui, said: Result<String, &'static str>) {
 }
 
 /// Below everything, wherever the step is scrolled to.
-fn buttons(ui: &mut Ui, learn: &mut Learn, is_last: bool) {
+fn buttons(ui: &mut Ui, learn: &mut Learn) {
+    let number = learn.step().map_or(0, |(number, _)| number);
+    let is_last = learn.tour().is_some_and(|(_, tour)| number + 1 == tour.steps.len());
     Panel::bottom("learn buttons").show_separator_line(true).show(ui, |ui| {
         ui.add_space(4.0);
         ui.horizontal(|ui| {
-            let is_first = learn.step().is_none_or(|(number, _)| number == 0);
-            if ui.add_enabled(!is_first, Button::new("Previous")).clicked() {
+            if ui.add_enabled(number > 0, Button::new("Previous")).clicked() {
                 learn.back();
             }
             if ui.button("All tours").on_hover_text("Your place is kept").clicked() {

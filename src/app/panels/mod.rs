@@ -23,3 +23,4 @@ pub mod summary;
 pub mod text;
 pub mod timeline;
 mod token_plot;
+pub mod welcome;

@@ -36,17 +36,16 @@ pub fn show(ctx: &Context, notes: &mut Notes) -> Option<NoteId> {
     let now_secs = ctx.input(|input| input.time);
     notes.tick(now_secs);
     let mut done = Done::default();
-    let area = Area::new(Id::new("notes"))
+    let area = Area::new(Id::unique("notes"))
         .order(Order::Tooltip)
         .anchor(Align2::RIGHT_BOTTOM, vec2(-14.0, -14.0))
         .movable(false)
         .fade_in(false)
         .accessible_name("Notes");
-    let height_id = Id::new("height of the notes");
+    let height_id = Id::unique("height of the notes");
     let drawn = area.show(ctx, |ui| {
-        ui.set_width(TEXT_WIDTH + 60.0);
         if notes.n_waiting() > 0 {
-            ui.weak(format!("{} older below the newest", notes.n_waiting()));
+            ui.weak(format!("{} older not shown", notes.n_waiting()));
         }
         for note in notes.shown() {
             draw(ui, note, &mut done);
@@ -113,7 +112,7 @@ fn text(ui: &mut Ui, note: &Note, color: Color32, done: &mut Done) {
 }
 
 fn dismiss_button(ui: &mut Ui, note: &Note, done: &mut Done) {
-    let button = ui.add(Button::new("\u{d7}").frame(false)).on_hover_text("Dismiss");
+    let button = ui.add(Button::new(RichText::new("\u{d7}").heading()).frame(false)).on_hover_text("Dismiss");
     button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Dismiss {}", note.spoken())));
     if button.clicked() {
         done.dismissed = Some(note.id);
@@ -185,14 +184,15 @@ mod tests {
     fn frames_are_asked_for_only_when_a_note_goes() {
         let ctx = Context::default();
         let mut notes = Notes::default();
-        let mut delay = |notes: &mut Notes, secs: f64| {
+        let delay = |notes: &mut Notes, secs: f64| {
             let mut delay = Duration::ZERO;
             // Some frames at one moment: egui itself asks for a second one when something is new.
             for _ in 0..4 {
                 let input = egui::RawInput { time: Some(secs), ..egui::RawInput::default() };
-                let output = ctx.run_ui(input, |ui| {
+                let mut output = ctx.run_ui(input, |ui| {
                     show(ui.ctx(), notes);
                 });
+                output.textures_delta.clear();
                 delay = output.viewport_output[&egui::ViewportId::ROOT].repaint_delay;
             }
             delay

@@ -81,17 +81,6 @@ pub fn error(ui: &mut Ui, message: &str) -> Option<Action> {
     action
 }
 
-/// What stands where the plots will be.
-pub fn welcome(ui: &mut Ui) {
-    ui.vertical_centered(|ui| {
-        ui.add_space(ui.available_height() * 0.4);
-        ui.heading("Press Run");
-        ui.label("One model continues one prompt in several lanes, each with another KV cache.");
-        ui.label("What every token costs appears here while it happens.");
-        ui.label("Drop a trace.jsonl of an earlier run on this window to see that run again.");
-    });
-}
-
 /// Where a run stands, in words.
 #[must_use]
 pub fn phase(run: &RunState) -> String {

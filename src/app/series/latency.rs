@@ -72,6 +72,7 @@ pub fn prefill(lane: &LaneState) -> Option<Prefill> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these numbers are exact in binary")]
 mod tests {
     use super::*;
     use crate::app::series::test_runs::run;

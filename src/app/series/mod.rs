@@ -6,7 +6,7 @@ pub mod latency;
 pub mod roofline;
 pub mod spread;
 #[cfg(test)]
-pub mod test_runs;
+pub(super) mod test_runs;
 pub mod waste;
 
 use super::{state::RunState, units::to_x};

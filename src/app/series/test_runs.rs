@@ -61,6 +61,8 @@ pub fn story_run(lanes: &str, tokens: usize) -> RunState {
         stop_at_eos: false,
         memory_limit_bytes: None,
         rehearse: false,
+        forced: false,
+        compares: false,
     };
     let mut run = RunState::new(1, &lanes, tokens, DEFAULT_PROMPT.into());
     let mut experiment = Experiment::new(model, &lanes, workload).expect("an experiment");

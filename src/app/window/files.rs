@@ -36,7 +36,6 @@ impl App {
     pub(super) fn refuses(&self, task: Task) -> Option<&'static str> {
         let has_run = self.timeline.as_ref().is_some_and(|timeline| timeline.last() > 0);
         match task {
-            Task::Open | Task::Picture => None,
             Task::Save | Task::Export if !has_run => Some("there is no run yet"),
             Task::Beside if !has_run => Some("there is nothing to put it beside: run something, or open a trace first"),
             Task::Beside if self.run.phase.is_active() => Some("the run goes on; let it finish, or cancel it"),

@@ -6,7 +6,7 @@ use super::App;
 use crate::app::{
     floor::MachineFloor,
     pane::Pane,
-    panels::{self, attention, blocks, latency, memory, summary, text},
+    panels::{self, attention, blocks, controls::Action, files::Task, latency, memory, summary, text, welcome::Begin},
     shared::{Mark, Shared},
     spots,
     state::{LaneState, Phase, RunState, Switch},
@@ -37,7 +37,7 @@ impl App {
         let name = self.beside.map_or("Beside", Pane::name);
         let menu = ui.menu_button(name, |ui| {
             for pane in std::iter::once(None).chain(Pane::ALL.map(Some)) {
-                let name = pane.map_or("nothing", Pane::name);
+                let name = pane.map_or_else(|| "with nothing".to_owned(), |pane| format!("with {}", pane.name()));
                 if ui.selectable_label(self.beside == pane, name).clicked() {
                     self.beside = pane;
                     ui.close();
@@ -56,7 +56,7 @@ impl App {
                 let lanes = self.cached_lanes();
                 panels::planner::show(ui, &mut self.planner, &lanes);
             }
-            _ if run.lanes.is_empty() => panels::status::welcome(ui),
+            _ if run.lanes.is_empty() || (run.phase.is_active() && run.facts.is_none()) => self.welcome(ui),
             Pane::Cost => self.cost(ui),
             Pane::Attention => attention::show(ui, run, &mut self.attention),
             Pane::Blocks => {
@@ -68,6 +68,18 @@ impl App {
             }
             Pane::Layers => panels::layers::show(ui, run),
             Pane::Numbers => self.numbers(ui),
+        }
+    }
+
+    fn welcome(&mut self, ui: &mut Ui) {
+        match panels::welcome::show(ui, self.run.phase.is_active()) {
+            Some(Begin::Run(preset)) => {
+                self.form.choose(preset);
+                self.act(Action::Run);
+            }
+            Some(Begin::Learn) => self.toggle_learn(),
+            Some(Begin::Open) => self.ask(Task::Open),
+            None => {}
         }
     }
 

@@ -4,7 +4,10 @@ use egui::{Context, Panel, Ui};
 
 use super::App;
 use crate::app::{
-    panels::timeline::{TimelineAction, show},
+    panels::{
+        self,
+        timeline::{TimelineAction, show},
+    },
     recording::lane_of,
     state::RunState,
     timeline::Timeline,
@@ -22,6 +25,7 @@ impl App {
         if lanes.len() == self.run.lanes.len() {
             self.choose_lanes(&lanes);
         }
+        self.quality_view = panels::quality::View::live();
         self.timeline = Some(trace);
     }
 

@@ -167,8 +167,9 @@ mod tests {
         let prompt_pieces = ["Once", " upon", " a", " time", ",", " Tom"].map(str::to_owned).to_vec();
         run.facts = Some(Facts { prompt_tokens: 6, prompt_pieces, ..Facts::default() });
         // One head that takes a quarter from itself and the rest from the first token.
-        let row =
-            |position: usize| (0..=position).map(|key| if key == 0 { 221 } else { u8::from(key == position) * 128 });
+        let row = |position: usize| {
+            (0..=position).map(move |key| if key == 0 { 221 } else { u8::from(key == position) * 128 })
+        };
         let rows = (0..6).map(|position| row(position).collect()).collect();
         run.attention = vec![AttentionState { lane: 0, n_layer: 1, n_head: 1, rows }];
         run

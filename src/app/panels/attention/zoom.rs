@@ -48,6 +48,7 @@ impl Zoom {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "these numbers are exact in binary")]
 mod tests {
     use super::*;
 

@@ -72,8 +72,11 @@ impl Known<'_> {
                 "logical",
                 format!("block {} of the table, slot {}", position / block_len, position % block_len),
             ));
-            let physical =
-                if block == NO_BLOCK { "none: given back".into() } else { format!("block {block}{}", self.new(block)) };
+            let physical = if block == NO_BLOCK {
+                "none: given back".into()
+            } else {
+                format!("block {block}{}", self.freshness(block))
+            };
             facts.push(("physical", physical));
         }
         facts.push(("bytes", row));
@@ -91,8 +94,8 @@ impl Known<'_> {
             "state",
             match holders {
                 [] => "free".into(),
-                [_] => format!("held{}", self.new(block)),
-                _ => format!("shared{}: copied when one of them writes into it", self.new(block)),
+                [_] => format!("held{}", self.freshness(block)),
+                _ => format!("shared{}: copied when one of them writes into it", self.freshness(block)),
             },
         ));
         let picture = self.picture;
@@ -122,7 +125,7 @@ impl Known<'_> {
         Detail { title: format!("Tokens {first} to {last}"), facts }
     }
 
-    fn new(&self, block: u32) -> &'static str {
+    fn freshness(&self, block: u32) -> &'static str {
         if self.fresh.is_taken(block) { ", taken in the last change" } else { "" }
     }
 

@@ -49,16 +49,16 @@ mod tests {
     #[test]
     fn a_block_is_fresh_until_the_next_change() {
         let mut fresh = Fresh::default();
-        let mut after = |subject, held: &[usize]| {
+        let mut after = |subject, held: &[usize]| -> Vec<u32> {
             fresh.update(subject, &holders(held, 6));
             fresh.taken().to_vec()
         };
-        assert_eq!(after((1, 0), &[0, 1]), [], "the first picture");
+        assert_eq!(after((1, 0), &[0, 1]), Vec::<u32>::new(), "the first picture");
         assert_eq!(after((1, 0), &[0, 1, 4]), [4]);
         assert_eq!(after((1, 0), &[0, 1, 4]), [4], "nothing changed");
         assert_eq!(after((1, 0), &[1, 2, 3, 4]), [2, 3], "one given back, two taken");
-        assert_eq!(after((1, 0), &[1]), [], "back in time");
-        assert_eq!(after((1, 1), &[1, 2]), [], "another lane");
+        assert_eq!(after((1, 0), &[1]), Vec::<u32>::new(), "back in time");
+        assert_eq!(after((1, 1), &[1, 2]), Vec::<u32>::new(), "another lane");
         assert!(!fresh.is_taken(2));
     }
 }

@@ -176,7 +176,8 @@ mod tests {
         let picture = picture();
         assert_eq!(free(&slots::holders(&picture)), "Free list: 2 blocks: 1, 4");
         assert_eq!(free(&vec![vec![]; 64]), "Free list: 64 blocks: 0 to 63");
-        let every_other = |block: usize| if block % 2 == 0 { vec![] } else { vec![Holder { sequence: 0, place: 0 }] };
+        let every_other =
+            |block: usize| if block.is_multiple_of(2) { vec![] } else { vec![Holder { sequence: 0, place: 0 }] };
         let said = free(&(0..40).map(every_other).collect::<Vec<_>>());
         assert_eq!(said, "Free list: 20 blocks: 0, 2, 4, 6, 8, 10 and 14 more ranges");
         assert_eq!(free(&[]), "Free list: empty");

@@ -88,9 +88,9 @@ pub fn ways(lane: &LanePlan) -> [(&'static str, &'static str, &Answer); 3] {
     ]
 }
 
-/// Users as the height of a bar: their number, or the power of ten that it is. A bar of no users has no height.
+/// Users as the length of a bar: their number, or the power of ten that it is. A bar of no users has no length.
 #[must_use]
-pub fn height(users: u64, is_log: bool) -> f64 {
+pub fn length(users: u64, is_log: bool) -> f64 {
     match (users, is_log) {
         (0, _) => 0.0,
         // One user is seen as well.
@@ -153,8 +153,10 @@ mod tests {
     }
 
     #[test]
-    fn bars_of_no_users_have_no_height() {
-        assert_eq!([height(0, true), height(0, false), height(100, true), height(7, false)], [0.0, 0.0, 2.0, 7.0]);
-        assert!(height(1, true) > 0.0);
+    fn bars_of_no_users_have_no_length() {
+        for (users, is_log, expected) in [(0, true, 0.0), (0, false, 0.0), (100, true, 2.0), (7, false, 7.0)] {
+            assert!((length(users, is_log) - expected).abs() < 1e-12, "{users}");
+        }
+        assert!(length(1, true) > 0.0);
     }
 }

@@ -7,7 +7,7 @@ mod table;
 
 use std::rc::Rc;
 
-use egui::{ComboBox, Label, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui::{Align, ComboBox, Label, Layout, RichText, ScrollArea, TextEdit, Ui, vec2};
 
 use crate::{
     app::theme,
@@ -21,9 +21,13 @@ pub use fields::{FieldErrors, Fields};
 
 const HELP: &str = "Arithmetic alone: nothing is loaded and nothing is run. The numbers are those that a store of this lane would \
     reserve and hold, to the byte. Memory is for keys, values and scales: what is left when the weights are loaded.";
-/// The least height of the plots; a lower pane scrolls.
-const PLOTS_HEIGHT: f32 = 220.0;
+/// The least height of a plot; a lower pane scrolls.
+const PLOT_HEIGHT: f32 = 190.0;
 const FIELD_WIDTH: f32 = 124.0;
+/// Of a name and a field below it.
+const COLUMN_HEIGHT: f32 = 48.0;
+/// In a narrower pane one plot is below the other.
+const NARROW_WIDTH: f32 = 760.0;
 
 /// What came of the fields.
 type Computed = Result<Rc<Plan>, Box<FieldErrors>>;
@@ -61,18 +65,25 @@ pub fn show(ui: &mut Ui, view: &mut View, lanes_of_run: &str) {
     };
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.add(Label::new(RichText::new(heading(&plan)).weak()).wrap());
-        table::users(ui, &plan);
-        if let Some(users) = plan.question.users {
-            table::verdicts(ui, &plan, users);
-        }
-        let notes = plan.notes();
-        let height = (ui.available_height() - 22.0 * to_f32(notes.len())).max(PLOTS_HEIGHT);
-        ui.allocate_ui(vec2(ui.available_width(), height), |ui| {
-            ui.columns(2, |columns| {
-                plots::users(&mut columns[0], &plan, &mut view.is_log);
-                plots::bytes_of_user(&mut columns[1], &plan);
-            });
+        ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
+            table::users(ui, &plan);
+            if let Some(users) = plan.question.users {
+                table::verdicts(ui, &plan, users);
+            }
+            ui.add_space(4.0);
         });
+        ui.add_space(6.0);
+        let notes = plan.notes();
+        if ui.available_width() < NARROW_WIDTH {
+            plots::users(ui, &plan, &mut view.is_log, PLOT_HEIGHT);
+            plots::bytes_of_user(ui, &plan, PLOT_HEIGHT);
+        } else {
+            let height = (ui.available_height() - 60.0 - 22.0 * to_f32(notes.len())).max(PLOT_HEIGHT);
+            ui.columns(2, |columns| {
+                plots::users(&mut columns[0], &plan, &mut view.is_log, height);
+                plots::bytes_of_user(&mut columns[1], &plan, height);
+            });
+        }
         for note in notes {
             let note = note.split_whitespace().collect::<Vec<_>>().join(" ");
             ui.add(Label::new(RichText::new(format!("Note: {note}.")).small().weak()).wrap());
@@ -90,7 +101,7 @@ fn heading(plan: &Plan) -> String {
     let question = &plan.question;
     let model = &question.model;
     format!(
-        "{}: {} layers, {} heads, {} key heads, head_dim {}. Memory {}, context {} tokens, users hold {} tokens on average, the \
+        "{}: {} layers, {} heads, {} key heads, head_dim {}. Memory {}, context {} tokens, users hold {:.0} tokens on average, the \
          first {} shared.",
         model.name,
         model.n_layer,
@@ -106,8 +117,8 @@ fn heading(plan: &Plan) -> String {
 
 fn inputs(ui: &mut Ui, fields: &mut Fields, errors: &FieldErrors, lanes_of_run: &str) {
     ui.horizontal_wrapped(|ui| {
-        let help = "A name, layers,heads,kv_heads,head_dim as in 32,32,8,128, shape:NAME[,ctx=N], or a folder with config.json";
-        field(ui, ("Model to plan for", help, ""), &mut fields.model, errors.model.as_ref());
+        let text = "A name, layers,heads,kv_heads,head_dim as in 32,32,8,128, shape:NAME[,ctx=N], or a folder with config.json";
+        field(ui, ("Model to plan for", text, ""), &mut fields.model, errors.model.as_ref());
         menu(ui, &mut fields.model);
         let help = "For keys, values and scales, as in 24GiB (2^30 bytes each), 80GB (10^9) or 512MiB";
         field(ui, ("Memory", help, "24GiB"), &mut fields.memory, errors.memory.as_ref());
@@ -138,8 +149,7 @@ fn inputs(ui: &mut Ui, fields: &mut Fields, errors: &FieldErrors, lanes_of_run: 
 /// A field with its name above and what is wrong with it below. `name`: its name, its help, and what is there while it is empty.
 fn field(ui: &mut Ui, name: (&str, &str, &str), text: &mut String, error: Option<&String>) {
     let (name, help, hint) = name;
-    ui.vertical(|ui| {
-        ui.set_width(FIELD_WIDTH);
+    column(ui, FIELD_WIDTH, |ui| {
         let label = ui.label(name).on_hover_text(help);
         ui.add(TextEdit::singleline(text).desired_width(FIELD_WIDTH - 10.0).hint_text(hint)).labelled_by(label.id);
         complaint(ui, error);
@@ -148,8 +158,7 @@ fn field(ui: &mut Ui, name: (&str, &str, &str), text: &mut String, error: Option
 
 /// Known models for the field before it.
 fn menu(ui: &mut Ui, model: &mut String) {
-    ui.vertical(|ui| {
-        ui.set_width(86.0);
+    column(ui, 86.0, |ui| {
         let label = ui.label("Known");
         let chooser = ComboBox::from_id_salt("known models").width(78.0).selected_text("choose").show_ui(ui, |ui| {
             for (name, what) in fields::MODELS {
@@ -159,6 +168,14 @@ fn menu(ui: &mut Ui, model: &mut String) {
             }
         });
         chooser.response.labelled_by(label.id);
+    });
+}
+
+/// A column of this width, which goes into the next line where there is no room for it.
+fn column(ui: &mut Ui, width: f32, add: impl FnOnce(&mut Ui)) {
+    ui.allocate_ui_with_layout(vec2(width, COLUMN_HEIGHT), Layout::top_down(Align::Min), |ui| {
+        ui.set_width(width);
+        add(ui);
     });
 }
 

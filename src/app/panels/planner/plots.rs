@@ -1,9 +1,9 @@
 //! A plan as plots: users of each lane as bars, and bytes against the tokens of one user as lines.
 
-use egui::{Role, Ui, WidgetInfo};
+use egui::{Color32, RichText, Role, TextStyle, Ui, WidgetInfo};
 use egui_plot::{Bar, BarChart, GridInput, GridMark, HLine, HoverPosition, Line, LineStyle, Plot, PlotPoints, VLine};
 
-use super::curve::{self, Unit, height, ways};
+use super::curve::{self, Unit, length, ways};
 use crate::{
     app::{panels::axes, theme, units::to_x},
     report::{
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-const USERS_HELP: &str = "Users that fit, three bars a lane, from left to right and ever paler: in the worst case, at their live \
+const USERS_HELP: &str = "Users that fit, three bars a lane, from top to bottom and ever paler: in the worst case, at their live \
     lengths, and with a shared prefix.";
 const BYTES_HELP: &str = "What one user holds by its tokens, in whole blocks. Where a line crosses the dashed one, the memory is \
     full. The upright line is the context.";
@@ -21,41 +21,44 @@ const STRENGTHS: [f32; 3] = [1.0, 0.65, 0.38];
 const BAR_WIDTH: f64 = 0.24;
 
 /// Users of each lane.
-pub fn users(ui: &mut Ui, plan: &Plan, is_log: &mut bool) {
+pub fn users(ui: &mut Ui, plan: &Plan, is_log: &mut bool, height: f32) {
     ui.horizontal(|ui| {
         ui.strong("Users that fit").on_hover_text(USERS_HELP);
-        ui.checkbox(is_log, "log scale of users").on_hover_text("Every tenfold is equally high");
-        ui.weak("worst case, live length, shared prefix").on_hover_text(USERS_HELP);
+        ui.checkbox(is_log, "log scale of users").on_hover_text("Every tenfold is equally long");
     });
+    ui.label(RichText::new("from strong to pale: worst case, live length, shared prefix").small().weak());
     let is_log = *is_log;
     let names: Vec<String> = plan.lanes.iter().map(|lane| lane.lane.to_string()).collect();
     let label = names.clone();
     let most = plan.lanes.iter().flat_map(ways).map(|(_, _, answer)| answer.users).max().unwrap_or(0);
-    let spacer = if is_log { axes::decades as fn(GridInput) -> Vec<GridMark> } else { axes::millis };
+    let spacer = if is_log { axes::decades as fn(GridInput) -> Vec<GridMark> } else { axes::tokens };
     let drawn = Plot::new(("plan users", is_log, most, names.len()))
-        .x_grid_spacer(lanes)
-        .x_axis_formatter(move |mark, _| lane_label(&label, mark))
-        .y_grid_spacer(spacer)
-        .y_axis_formatter(move |mark, _| users_label(mark, is_log))
-        .y_axis_label("users")
-        .y_axis_min_width(56.0)
+        .height(height)
+        .x_axis_label("users")
+        .x_grid_spacer(spacer)
+        .x_axis_formatter(move |mark, _| users_label(mark, is_log))
+        .y_grid_spacer(lanes)
+        .y_axis_formatter(move |mark, _| lane_label(&label, mark))
+        .y_axis_min_width(name_width(ui, &names))
         .allow_scroll(false)
         .grid_color(theme::grid_color(ui.visuals()))
-        .include_x(-0.5)
-        .include_x(to_x(names.len().max(1)) - 0.5)
-        .include_y(0.0)
-        .include_y(height(most, is_log).max(1.0) * 1.05)
+        .include_x(0.0)
+        .include_x(length(most, is_log).max(1.0) * 1.05)
+        .include_y(0.5)
+        .include_y(0.5 - to_x(names.len().max(1)))
         .show(ui, |plot| {
             let visuals = plot.ctx().global_style().visuals.clone();
             for (index, lane) in plan.lanes.iter().enumerate() {
                 let color = theme::lane_color(index, &visuals);
                 let bars = ways(lane).into_iter().enumerate().map(|(way, (what, _, answer))| {
-                    let at = to_x(index) + (to_x(way) - 1.0) * (BAR_WIDTH + 0.02);
+                    // The first lane is at the top, as in the table.
+                    let at = (1.0 - to_x(way)) * (BAR_WIDTH + 0.02) - to_x(index);
                     let name =
                         format!("{}, {what}\n{} users\n{}", names[index], count(answer.users), bytes(answer.bytes));
-                    Bar::new(at, height(answer.users, is_log)).name(name).fill(color.gamma_multiply(STRENGTHS[way]))
+                    Bar::new(at, length(answer.users, is_log)).name(name).fill(color.gamma_multiply(STRENGTHS[way]))
                 });
-                let chart = BarChart::new(names[index].clone(), bars.collect()).width(BAR_WIDTH).color(color);
+                let chart =
+                    BarChart::new(names[index].clone(), bars.collect()).width(BAR_WIDTH).color(color).horizontal();
                 plot.bar_chart(chart.id(index).element_formatter(Box::new(|bar, _| bar.name.clone())));
             }
         });
@@ -64,23 +67,29 @@ pub fn users(ui: &mut Ui, plan: &Plan, is_log: &mut bool) {
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
 }
 
+/// The room that the names of lanes need beside an axis.
+fn name_width(ui: &Ui, names: &[String]) -> f32 {
+    let font = TextStyle::Body.resolve(ui.style());
+    let width = |name: &String| ui.painter().layout_no_wrap(name.clone(), font.clone(), Color32::WHITE).size().x;
+    names.iter().map(width).fold(40.0, f32::max) + 12.0
+}
+
 fn said(lane: &crate::report::plan::LanePlan, name: &str) -> String {
     let [worst, live, shared] = ways(lane).map(|(_, _, answer)| count(answer.users));
     format!("{name} {worst}, {live}, {shared}")
 }
 
 /// Bytes of one user against its tokens.
-pub fn bytes_of_user(ui: &mut Ui, plan: &Plan) {
-    ui.horizontal(|ui| {
-        ui.strong("Bytes of one user").on_hover_text(BYTES_HELP);
-        ui.weak("dashed: the memory").on_hover_text(BYTES_HELP);
-    });
+pub fn bytes_of_user(ui: &mut Ui, plan: &Plan, height: f32) {
+    ui.strong("Bytes of one user").on_hover_text(BYTES_HELP);
+    ui.label(RichText::new("dashed: the memory; upright: the context").small().weak());
     let memory_bytes = plan.question.memory_bytes;
     let (unit, last) = (Unit::of(memory_bytes), curve::last_token(plan));
     let n_lanes = plan.lanes.len();
     let memory = unit.count(memory_bytes);
     let context = plan.question.context;
     let drawn = Plot::new(("plan bytes", last, memory_bytes))
+        .height(height)
         .x_axis_label("tokens of one user")
         .x_grid_spacer(axes::tokens)
         .x_axis_formatter(|mark, _| tokens_label(mark))
@@ -115,16 +124,17 @@ pub fn bytes_of_user(ui: &mut Ui, plan: &Plan) {
     drawn.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));
 }
 
-/// A mark for each lane.
+/// A mark for each lane, however low the plot is.
 #[expect(clippy::needless_pass_by_value, reason = "the signature of a grid spacer")]
 fn lanes(input: GridInput) -> Vec<GridMark> {
     axes::tokens(GridInput { base_step_size: 0.01, ..input })
 }
 
+/// Lane 0 is at 0, and the others below it.
 fn lane_label(names: &[String], mark: GridMark) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a lane")]
-    let lane = mark.value.max(0.0) as usize;
-    if mark.value < 0.0 { String::new() } else { names.get(lane).cloned().unwrap_or_default() }
+    let lane = (-mark.value).max(0.0) as usize;
+    if mark.value > 0.0 { String::new() } else { names.get(lane).cloned().unwrap_or_default() }
 }
 
 fn users_label(mark: GridMark, is_log: bool) -> String {
@@ -159,9 +169,9 @@ mod tests {
     fn labels_name_lanes_and_whole_users() {
         let mark = |value, step_size| GridMark { value, step_size };
         let names = ["contiguous".to_owned(), "paged:16".to_owned()];
-        assert_eq!(lane_label(&names, mark(1.0, 1.0)), "paged:16");
+        assert_eq!(lane_label(&names, mark(-1.0, 1.0)), "paged:16");
         assert_eq!(
-            (lane_label(&names, mark(-1.0, 1.0)), lane_label(&names, mark(2.0, 1.0))),
+            (lane_label(&names, mark(1.0, 1.0)), lane_label(&names, mark(-2.0, 1.0))),
             (String::new(), String::new())
         );
         assert_eq!(

@@ -40,6 +40,14 @@ pub struct View {
     stories: stories::View,
 }
 
+impl View {
+    /// Begins with the run that is shown.
+    #[must_use]
+    pub fn live() -> Self {
+        Self { section: Section::Live, ..Self::default() }
+    }
+}
+
 /// Draws the pane; returns what is to be measured, once that is asked for. `refusal` is why nothing can be measured now.
 pub fn show(
     ui: &mut Ui,
