@@ -57,7 +57,8 @@ pub fn show(ui: &mut Ui, scene: &Scene<'_>, view: &mut View, side: f32) {
 
     profile::plot(ui, scene, view, &frame, vec2(side, PROFILE));
     ramp::scale_bar(ui, scene.weights.reference.is_some(), (side - 150.0).clamp(80.0, 280.0));
-    marks::legend(ui, &legend);
+    let ramp = ramp::Ramp::of(scene.weights.reference.is_some(), ui.visuals());
+    marks::legend(ui, &legend, &ramp);
 }
 
 /// The wheel zooms around the pointer, dragging moves, a double click shows all.

@@ -2,7 +2,7 @@
 
 use egui::{Align2, Color32, Pos2, Rect, Role, Sense, Shape, Stroke, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2};
 
-use super::{Scene, Zoom, words};
+use super::{Scene, Zoom, ramp::Ramp, words};
 use crate::{
     app::{attended::Axis, recording::lane_of, theme, units::to_f32},
     cache::SequencePicture,
@@ -84,7 +84,7 @@ fn kept(sequence: &SequencePicture, end: usize) -> Vec<(usize, usize)> {
 }
 
 fn veil(ui: &Ui) -> Color32 {
-    ui.visuals().text_color().gamma_multiply(0.22)
+    ui.visuals().text_color().gamma_multiply(0.14)
 }
 
 fn tint(ui: &Ui, scene: &Scene<'_>) -> Color32 {
@@ -168,7 +168,7 @@ pub fn cross(ui: &Ui, frame: &Frame, query: usize, key: usize) {
 }
 
 /// The marks that are there, and what they mean.
-pub fn legend(ui: &mut Ui, marks: &[Mark]) {
+pub fn legend(ui: &mut Ui, marks: &[Mark], ramp: &Ramp) {
     ui.horizontal(|ui| {
         for mark in marks {
             let font = TextStyle::Small.resolve(ui.style());
@@ -177,8 +177,7 @@ pub fn legend(ui: &mut Ui, marks: &[Mark]) {
             let (rect, response) = ui.allocate_exact_size(vec2(swatch + galley.size().x, 16.0), Sense::hover());
             if swatch > 0.0 {
                 let cell = Rect::from_min_size(rect.min + vec2(0.0, 2.0), Vec2::splat(12.0));
-                let ramp = theme::attention_ramp(ui.visuals());
-                ui.painter().rect_filled(cell, 0.0, ramp[60]);
+                ui.painter().rect_filled(cell, 0.0, ramp.colors[usize::from(ramp.neutral)]);
                 ui.painter().rect_filled(cell, 0.0, mark.color);
             }
             let at = pos2(rect.left() + swatch, rect.center().y - galley.size().y / 2.0);
