@@ -197,7 +197,6 @@ fn pictures_in_both_themes() {
         ("paged:16+kvq:3", ASK, 0),
         ("contiguous+int8", ASK, 3),
         ("paged:16+int4+rot", ASK, 3),
-        ("none", ASK, 0),
     ];
     for (name, ask, channel) in looks {
         for (theme, size) in

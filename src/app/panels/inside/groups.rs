@@ -1,6 +1,6 @@
 //! The quantized group of the chosen channel: what it is stored with, and its levels as a ruler with the numbers sitting on it.
 
-use egui::{Align2, DragValue, Label, RichText, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align, Align2, DragValue, Label, RichText, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Context, View, ruler::Ruler, words};
 use crate::{
@@ -25,14 +25,18 @@ pub fn show(ui: &mut Ui, view: &mut View, found: &Inspection, row: &InspectedRow
     };
     if described.groups.is_empty() && described.outliers.is_empty() {
         let text = "This format stores each number by itself: there are no groups, scales or levels to share";
-        ui.add(Label::new(RichText::new(text).weak()).wrap());
+        ui.add(Label::new(RichText::new(text).weak()).halign(Align::LEFT).wrap());
         return;
     }
     ui.horizontal_wrapped(|ui| {
         let label = ui.label("Group of channel").on_hover_text(words::GROUP);
         let drag = DragValue::new(&mut view.channel).range(0..=row.exact.len().saturating_sub(1));
         ui.add(drag).labelled_by(label.id).on_hover_text(words::CHANNEL);
-        ui.label(RichText::new(format!("one of {} groups of this row", described.groups.len())).weak());
+        let others = match described.groups.len() {
+            1 => "the only group of this row".to_owned(),
+            n => format!("one of {n} groups of this row"),
+        };
+        ui.label(RichText::new(others).weak());
     });
     if *is_rotated {
         let text = "Numbers of the rotated row, not those above";
@@ -44,12 +48,12 @@ pub fn show(ui: &mut Ui, view: &mut View, found: &Inspection, row: &InspectedRow
             view.channel,
             words::number((*outlier).into())
         );
-        ui.add(Label::new(text).wrap())
+        ui.add(Label::new(text).halign(Align::LEFT).wrap())
             .on_hover_text("The numbers farthest out are kept by themselves, so that the levels need not reach them");
         return;
     }
     let Some(group) = described.groups.iter().find(|group| group.holds(view.channel)) else { return };
-    ui.add(Label::new(RichText::new(words::members(group, found.position)).strong()).wrap())
+    ui.add(Label::new(RichText::new(words::members(group, found.position)).strong()).halign(Align::LEFT).wrap())
         .on_hover_text(words::GROUP);
     ui.horizontal_wrapped(|ui| {
         for (name, value, help) in words::facts(group) {
@@ -110,9 +114,11 @@ fn ruler(ui: &mut Ui, view: &View, group: &Group, exact: &[f32], (position, lane
     } else {
         format!("a tick for every {} levels", ruler.every)
     };
-    if members(group, exact).next().is_some() {
-        middle.push_str("; below, the exact numbers");
-    }
+    middle.push_str(match members(group, exact).count() {
+        0 => "",
+        1 => "; below, the exact number",
+        _ => "; below, the exact numbers",
+    });
     write(area.center().x, Align2::CENTER_BOTTOM, middle);
     let name = format!("levels of the group: {} levels, {} numbers", group.levels.len(), group.numbers.len());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));

@@ -8,7 +8,7 @@ mod ruler;
 mod softmax;
 mod words;
 
-use egui::{DragValue, Label, RichText, ScrollArea, Ui};
+use egui::{Align, DragValue, Label, RichText, ScrollArea, Ui};
 
 use crate::{
     app::{theme, units::quoted},
@@ -104,7 +104,7 @@ pub fn show(ui: &mut Ui, view: &mut View, context: Context<'_>) -> Option<Ask> {
     let height = ui.available_height();
     ui.columns(2, |columns| {
         ScrollArea::vertical().id_salt("inside").auto_shrink([false, false]).show(&mut columns[0], |ui| {
-            shown_row(ui, view, found, &context, (height * 0.42).clamp(150.0, 320.0));
+            shown_row(ui, view, found, &context, (height * 0.45).clamp(150.0, 380.0));
         });
         softmax::show(&mut columns[1], found, &context, true);
     });
@@ -165,7 +165,7 @@ fn remarks(ui: &mut Ui, view: &View, found: &Inspection, context: &Context<'_>) 
         )
     };
     let text = RichText::new(format!("{reason}.{place}")).color(theme::WARNING.on(ui.visuals()));
-    ui.add(Label::new(text).wrap());
+    ui.add(Label::new(text).halign(Align::LEFT).wrap());
 }
 
 fn shown_row(ui: &mut Ui, view: &mut View, found: &Inspection, context: &Context<'_>, height: f32) {

@@ -1,6 +1,6 @@
 //! A key or a value, channel by channel: exact numbers as light bars, stored ones as dots.
 
-use egui::{Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, vec2};
+use egui::{Align, Label, Rect, RichText, Role, Sense, Ui, WidgetInfo, vec2};
 use egui_plot::{Bar, BarChart, HoverPosition, Line, Plot, PlotPoints, Points, VLine};
 
 use super::{
@@ -23,7 +23,7 @@ pub fn show(ui: &mut Ui, view: &mut View, found: &Inspection, row: &InspectedRow
     let token = quoted((context.token_text)(found.position));
     let title =
         format!("{name} of token {} {token} in layer {}, head {}", found.position, found.layer + 1, found.head + 1);
-    ui.add(Label::new(RichText::new(title).strong()).wrap()).on_hover_text(help);
+    ui.add(Label::new(RichText::new(title).strong()).halign(Align::LEFT).wrap()).on_hover_text(help);
     let stored = row.stored.numbers();
     if let Some(stored) = stored {
         let is_open = matches!(row.stored, Stored::Exact(_));
@@ -33,15 +33,16 @@ pub fn show(ui: &mut Ui, view: &mut View, found: &Inspection, row: &InspectedRow
         } else {
             words
         };
-        ui.add(Label::new(text).wrap()).on_hover_text(words::RMS);
+        ui.add(Label::new(text).halign(Align::LEFT).wrap()).on_hover_text(words::RMS);
     } else if let Some(state) = words::state(&row.stored) {
-        ui.add(Label::new(RichText::new(state).color(theme::WARNING.on(ui.visuals()))).wrap());
+        ui.add(Label::new(RichText::new(state).color(theme::WARNING.on(ui.visuals()))).halign(Align::LEFT).wrap());
     }
-    legend(ui, context.lane, stored.is_some());
+    let has_groups = matches!(&row.stored, Stored::Decoded { groups: Some(groups), .. } if !groups.groups.is_empty());
+    legend(ui, context.lane, stored.is_some(), has_groups);
     plot(ui, view, (&row.exact, stored), context, height);
 }
 
-fn legend(ui: &mut Ui, lane: usize, has_stored: bool) {
+fn legend(ui: &mut Ui, lane: usize, has_stored: bool, has_groups: bool) {
     ui.horizontal(|ui| {
         let (light, color) = (theme::grid_color(ui.visuals()), theme::lane_color(lane, ui.visuals()));
         let bar = swatch(ui);
@@ -52,7 +53,9 @@ fn legend(ui: &mut Ui, lane: usize, has_stored: bool) {
             ui.painter().circle_filled(dot.center(), 4.0, color);
             ui.label(RichText::new("stored").small()).on_hover_text(words::STORED);
         }
-        ui.label(RichText::new("click a channel to see its group").small().weak()).on_hover_text(words::CHANNEL);
+        if has_groups {
+            ui.label(RichText::new("click a channel to see its group").small().weak()).on_hover_text(words::CHANNEL);
+        }
     });
 }
 

@@ -1,6 +1,6 @@
 //! The online softmax as a table: a row for each tile, and its share of the weight as a bar.
 
-use egui::{Align2, Label, Rect, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align, Align2, Label, Rect, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
 use super::{Context, words};
 use crate::{
@@ -54,10 +54,10 @@ const COLUMNS: [Column; 7] = [
 pub fn show(ui: &mut Ui, found: &Inspection, context: &Context<'_>, scrolls: bool) {
     let softmax = &found.softmax;
     let newest = found.stored_tokens;
-    let title = format!("Online softmax of token {newest} {}", quoted((context.token_text)(newest)));
-    ui.add(Label::new(RichText::new(title).strong()).wrap())
+    let title = format!("Online softmax of the newest token, {newest} {}", quoted((context.token_text)(newest)));
+    ui.add(Label::new(RichText::new(title).strong()).halign(Align::LEFT).wrap())
         .on_hover_text("The newest token: the one whose step is next");
-    ui.add(Label::new(words::ONLINE).wrap());
+    ui.add(Label::new(words::ONLINE).halign(Align::LEFT).wrap());
     let tokens: usize = softmax.tiles.iter().map(|tile| tile.n_live).sum();
     let text = format!(
         "{tokens} tokens in {} tiles of {} positions, layer {}, head {}",
@@ -66,7 +66,7 @@ pub fn show(ui: &mut Ui, found: &Inspection, context: &Context<'_>, scrolls: boo
         found.layer + 1,
         found.head + 1
     );
-    ui.add(Label::new(RichText::new(text).weak()).wrap())
+    ui.add(Label::new(RichText::new(text).weak()).halign(Align::LEFT).wrap())
         .on_hover_text("Tiles are as long as the lane's blocks, from 8 to 32 tokens, so that steps can be seen. The program itself takes 128 tokens at a time");
     head(ui);
     let rows = |ui: &mut Ui| {
@@ -156,8 +156,8 @@ fn cells(tile: &SoftmaxTile) -> [String; 7] {
         format!("{:.2}", tile.largest_score),
         format!("{:.2}", tile.running_largest),
         tile.rescale.map_or_else(|| "-".into(), factor),
-        words::number(tile.running_sum),
-        words::number(tile.output_norm),
+        format!("{:.2}", tile.running_sum),
+        format!("{:.2}", tile.output_norm),
         words::percent(tile.share),
     ]
 }
@@ -192,7 +192,7 @@ mod tests {
             share: 0.125,
             output_norm: 0.75,
         };
-        assert_eq!(cells(&tile), ["16..31", "3.25", "4.50", "1", "3.125", "0.750", "12.5 %"]);
+        assert_eq!(cells(&tile), ["16..31", "3.25", "4.50", "1", "3.12", "0.75", "12.5 %"]);
         let first = SoftmaxTile { positions: 4..5, rescale: None, ..tile.clone() };
         assert_eq!((cells(&first)[0].as_str(), cells(&first)[3].as_str()), ("4", "-"));
         assert_eq!([0.5, 1e-6].map(factor), ["0.500", "<0.001"]);

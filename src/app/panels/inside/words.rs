@@ -106,7 +106,7 @@ pub type Fact = (&'static str, String, &'static str);
 
 /// What is known of a group, in the order in which it is read.
 pub fn facts(group: &Group) -> Vec<Fact> {
-    const SCALE: &str = "The distance between two neighbouring levels, stored once for the group";
+    const SCALE: &str = "The distance between two neighbouring levels, stored once for the group. With a negative one a higher code is a lower number";
     let mut facts: Vec<Fact> = match group.rule {
         Rule::Symmetric { scale } => vec![("scale", number(scale.into()), SCALE)],
         Rule::Affine { minimum, scale } => vec![
