@@ -35,9 +35,19 @@ pub(super) static TOUR: Tour = Tour {
         Step {
             title: "The block table",
             text: "Left is the pool with its physical blocks. Right is the block table: the blocks of the text in the order of its \
-                   tokens, each with its number in the pool. Attention finds keys and values through this table, so \
-                   neighbours in the text need not be neighbours in memory.",
+                   tokens, each with its number in the pool. Attention finds keys and values through this table.",
             spot: Some(spots::BLOCK_TABLES),
+            question: Some(Question {
+                asks: "Must blocks that follow each other in the text be neighbours in memory?",
+                choices: &[
+                    "Yes, or attention reads wrong rows",
+                    "No, they can lie anywhere",
+                    "Only those of the prompt",
+                ],
+                right: 1,
+                because: "The table says where each block is. Any free block of the pool will do, so no gaps too small for a \
+                          text are left between texts.",
+            }),
             offer: Some(show("Show blocks", "Blocks")),
             reveal: Some(table),
             ..Step::BLANK
