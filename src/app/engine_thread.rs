@@ -17,19 +17,12 @@ use std::{
 };
 
 use crate::{
-    experiment::{
-        Experiment, ExperimentError, Workload,
-        trace::{Header, ModelShape, floor_of},
-    },
-    measure::{
-        device::{DeviceChoice, name_of},
-        floor::Floor,
-        machine::Machine,
-    },
-    model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
+    experiment::{Experiment, ExperimentError},
+    measure::{device::DeviceChoice, floor::Floor},
+    model::{Calibrating, LoadedModel},
 };
 
-use super::worker::{Command, Event, Facts, Pace, RunSettings, What, device_for_people};
+use super::worker::{Command, Event, Pace, What};
 use quality::Measuring;
 
 /// The window closed its end of a channel.

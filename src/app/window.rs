@@ -19,11 +19,7 @@ use std::{
 
 use egui::{Context, Panel, Ui};
 
-use crate::{
-    cache::{Format, Lane, Layout},
-    engine::{Inspection, MAX_FORKS},
-    experiment::trace,
-};
+use crate::engine::Inspection;
 
 use super::{
     Options,
@@ -35,16 +31,13 @@ use super::{
     panels::{self, attention, blocks, controls::Action, latency, memory},
     prefs::PrefsFile,
     quality::{QualityForm, QualityState},
-    recording::Recording,
     screenshot::{Outcome, Screenshot},
     state::{Phase, RunState},
     theme,
     timeline::Timeline,
-    worker::{Event, Pace, RunSettings, What, Worker},
+    worker::{Pace, RunSettings, Worker},
 };
 
-/// A frame spends at most this long on events; what is left waits for the next frame.
-const EVENT_BUDGET: Duration = Duration::from_millis(4);
 /// Events ask for a frame this soon. Faster drawing would only take time from the engine it watches.
 const FRAME_INTERVAL: Duration = Duration::from_millis(33);
 
