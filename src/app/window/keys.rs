@@ -1,6 +1,6 @@
 //! Keys and the menus at the top right: what they ask for is done here.
 
-use egui::{Context, ViewportCommand};
+use egui::{Context, Key, ViewportCommand};
 
 use super::App;
 use crate::app::{
@@ -19,7 +19,9 @@ use crate::app::{
 impl App {
     /// Does what a key asks for.
     pub(super) fn keys(&mut self, ctx: &Context) {
-        if self.dialog.is_open() {
+        // Esc is a pin's first.
+        let is_for_a_pin = self.has_pin() && ctx.input(|input| input.key_pressed(Key::Escape));
+        if self.dialog.is_open() || is_for_a_pin {
             return;
         }
         let Some(shortcut) = pressed(ctx).and_then(|shortcut| self.help.take(shortcut)) else { return };
@@ -44,6 +46,12 @@ impl App {
             Shortcut::Screenshot => self.ask(Task::Picture),
             Shortcut::Quit => ctx.send_viewport_cmd(ViewportCommand::Close),
         }
+    }
+
+    /// True where a pane that is shown holds on to something.
+    fn has_pin(&self) -> bool {
+        let shows = |pane| self.pane == pane || self.beside == Some(pane);
+        (shows(Pane::Attention) && self.attention.is_pinned()) || (shows(Pane::Blocks) && self.blocks.is_pinned())
     }
 
     /// Keys that stand for buttons, and do what these would do now.

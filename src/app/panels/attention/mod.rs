@@ -46,6 +46,12 @@ pub struct View {
 }
 
 impl View {
+    /// True while a token is kept in sight by a click.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
     /// The lanes whose attention is wanted, in ascending order.
     #[must_use]
     pub fn lanes(&self) -> Vec<usize> {

@@ -58,6 +58,14 @@ const TITLE: f32 = 40.0;
 const BLOCKS_SHARE: f32 = 0.56;
 const DETAIL_WIDTH: f32 = 330.0;
 
+impl View {
+    /// True while a token or a block is kept in sight by a click.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.focus.is_pinned()
+    }
+}
+
 /// A lane and its blocks, and what is known of them.
 struct Shown<'a> {
     lane: &'a LaneState,
