@@ -167,7 +167,7 @@ fn a_bad_lane_shows_its_error_and_cannot_run() {
     assert!(window.query_all_by_label_contains("a block holds at least 1 token").count() >= 1);
     assert!(!is_enabled(&window, "Run") && !is_enabled(&window, "Step one token"));
     press(&mut window, "Presets");
-    window.step();
+    window.run_steps(4);
     press(&mut window, "Layouts");
     window.step();
     assert!(window.query_by_label_contains("a block holds at least 1 token").is_none());

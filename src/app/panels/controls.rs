@@ -156,10 +156,14 @@ fn model(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     complaint(ui, errors.model.as_ref());
 }
 
+/// Six lines; a longer prompt scrolls.
+const PROMPT_HEIGHT: f32 = 112.0;
+
 fn prompt(ui: &mut Ui, form: &mut Form, errors: &FormErrors) {
     let label = caption(ui, "Prompt", "What every lane continues");
-    let edit = TextEdit::multiline(&mut form.prompt).desired_rows(4).desired_width(f32::INFINITY);
-    let edit = ui.add(edit).labelled_by(label.id);
+    let edit = TextEdit::multiline(&mut form.prompt).desired_rows(3).desired_width(f32::INFINITY);
+    let area = ScrollArea::vertical().id_salt("prompt").max_height(PROMPT_HEIGHT);
+    let edit = area.show(ui, |ui| ui.add(edit).labelled_by(label.id)).inner;
     spots::mark(ui.ctx(), spots::PROMPT, edit.rect);
     complaint(ui, errors.prompt.as_ref());
 }

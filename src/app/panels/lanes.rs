@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use egui::{
-    Align, Button, ComboBox, DragValue, Layout as Direction, Response, RichText, Role, TextEdit, TextStyle, Ui,
-    WidgetInfo, vec2,
+    Align, Button, ComboBox, DragValue, Layout as Direction, Response, RichText, Role, ScrollArea, TextEdit, TextStyle,
+    Ui, WidgetInfo, vec2,
 };
 
 use super::controls::{caption, complaint};
@@ -42,6 +42,9 @@ const SWITCH_HELP: &str = "The run is paused: gives this lane the cache that is 
     and it goes on with the same tokens";
 /// The names of the menus stand in a column.
 const NAME_WIDTH: f32 = 54.0;
+/// Some five lanes, and three lines of text.
+const BOARD_HEIGHT: f32 = 140.0;
+const TEXT_HEIGHT: f32 = 58.0;
 /// All formats in sight.
 const MENU_HEIGHT: f32 = 400.0;
 
@@ -54,26 +57,25 @@ pub struct Paused<'a> {
 /// The board, the field, the presets and the menus. Returns the lane of a paused run that is to go on in another cache.
 pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors, paused: Option<Paused<'_>>) -> Option<(usize, Lane)> {
     let area = ui.vertical(|ui| {
-        let label = caption(ui, "Lanes", LANES_HELP);
-        let switch = rows(ui, form, paused);
-        let edit = TextEdit::multiline(&mut form.lanes).desired_rows(1).desired_width(f32::INFINITY);
-        ui.add(edit).on_hover_text("The same lanes as text").labelled_by(label.id);
+        let label = ui.horizontal(|ui| {
+            let label = caption(ui, "Lanes", LANES_HELP);
+            presets(ui, form);
+            label
+        });
+        // The menus stay in sight, however many lanes there are.
+        let board =
+            ScrollArea::vertical().id_salt("board").max_height(BOARD_HEIGHT).show(ui, |ui| rows(ui, form, paused));
+        let text = ScrollArea::vertical().id_salt("lanes as text").max_height(TEXT_HEIGHT);
+        text.show(ui, |ui| {
+            let edit = TextEdit::multiline(&mut form.lanes).desired_rows(1).desired_width(f32::INFINITY);
+            ui.add(edit).on_hover_text("The same lanes as text").labelled_by(label.inner.id);
+        });
         // Return in this field would be part of a lane's name.
         form.lanes.retain(|c| c != '\n');
         complaint(ui, errors.lanes.as_ref());
-        switch
+        board.inner
     });
     spots::mark(ui.ctx(), spots::LANES, area.response.rect);
-    ui.menu_button("Presets", |ui| {
-        for preset in &PRESETS {
-            if ui.button(preset.name).on_hover_text(format!("{}:\n{}", preset.point, preset.lanes)).clicked() {
-                form.choose(preset);
-                ui.close();
-            }
-        }
-    })
-    .response
-    .on_hover_text("Sets of lanes that make a point");
     ui.group(|ui| {
         ui.set_width(ui.available_width());
         let chosen = form.chosen_lane();
@@ -94,6 +96,19 @@ pub fn show(ui: &mut Ui, form: &mut Form, errors: &FormErrors, paused: Option<Pa
     });
     ui.add_space(4.0);
     area.inner
+}
+
+/// Sets of lanes that make a point.
+fn presets(ui: &mut Ui, form: &mut Form) {
+    let menu = ui.menu_button("Presets", |ui| {
+        for preset in &PRESETS {
+            if ui.button(preset.name).on_hover_text(format!("{}:\n{}", preset.point, preset.lanes)).clicked() {
+                form.choose(preset);
+                ui.close();
+            }
+        }
+    });
+    menu.response.on_hover_text("Sets of lanes that make a point");
 }
 
 /// A row for each lane: its colour, its text, and what can be done with it.
