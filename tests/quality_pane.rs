@@ -179,7 +179,8 @@ fn a_measurement_is_drawn_without_a_display() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("quality.png");
     draw(&Options { autorun: true, ..quality("contiguous,paged:16+int8", SHORT) }, &path).expect("a picture");
-    assert!(image::open(&path).expect("a picture").to_rgb8().pixels().any(|pixel| pixel.0 == [92, 179, 255]));
+    let [r, g, b, _] = kvlab::app::theme::lane_color(1, &egui::Visuals::dark()).to_array();
+    assert!(image::open(&path).expect("a picture").to_rgb8().pixels().any(|pixel| pixel.0 == [r, g, b]));
     let error = draw(&Options { autorun: true, ..quality("none", SHORT) }, &path).expect_err("nothing to measure");
     assert!(error.to_string().contains("No lane stores anything"), "{error}");
 }
