@@ -243,9 +243,10 @@ fn a_tour_runs_points_and_asks_before_it_shows() {
     assert!(!is_enabled(&window, "Next"), "a prediction comes first");
     press(&mut window, "It grows with the length of the text");
     press(&mut window, "Run both lanes");
-    until(&mut window, "finished", phase_is(Phase::Finished));
-    assert_eq!(tokens(&window), [200; 2]);
-    window.step();
+    until(&mut window, "under way", |app| app.run_state().progress() >= 20);
+    assert_eq!((window.state().run_state().tokens, tokens(&window).len()), (200, 2));
+    press(&mut window, "Cancel");
+    until(&mut window, "cancelled", phase_is(Phase::Cancelled));
     assert!(is_enabled(&window, "Next"));
     frame(&mut window, &raster, "tour");
     window.check_accessibility();

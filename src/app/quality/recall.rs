@@ -31,13 +31,11 @@ pub fn words(lane: &LaneQuality, exact: &LaneQuality) -> Option<String> {
         .collect();
     let (first, last) = (distances.first()?, distances.last()?);
     if lane.is_exact {
-        return Some(format!(
-            "is right about {} of facts last mentioned {} tokens ago, and {} of those {} tokens ago.",
-            percent(first.own),
-            first.tokens,
-            percent(last.own),
-            last.tokens
-        ));
+        let right = |distance: &Distance<'_>| {
+            format!("{} of facts last mentioned {} tokens ago", percent(distance.own), distance.tokens)
+        };
+        let far = if distances.len() > 1 { format!(", and {}", right(last)) } else { String::new() };
+        return Some(format!("is right about {}{far}.", right(first)));
     }
     let forgotten = distances.iter().position(|distance| !distance.is_recalled());
     let beside = |distance: &Distance<'_>| {
@@ -86,13 +84,21 @@ mod tests {
         assert!(said([1.0, 0.9, 0.8]).starts_with("recalls every distance, to 300-600 tokens ago"));
         assert!(said([0.2, 0.1, 0.0]).starts_with("does not recall even facts of 0-100 tokens ago (20.0 % right"));
         assert!(said([1.0, 0.1, 0.8]).contains("not those of 100-300 (10.0 %"), "it comes back after that");
-        assert!(words(&exact, &exact).expect("asked for").starts_with("is right about 100.0 % of facts"));
+        assert_eq!(
+            words(&exact, &exact).as_deref(),
+            Some(
+                "is right about 100.0 % of facts last mentioned 0-100 tokens ago, and 80.0 % of facts last mentioned 300-600 \
+                 tokens ago."
+            )
+        );
     }
 
     #[test]
     fn what_was_not_asked_for_is_not_told() {
         let exact = lane(true, &[Some(1.0), None, None]);
         assert_eq!(words(&lane(false, &[None; 3]), &exact), None);
+        let near = "is right about 100.0 % of facts last mentioned 0-100 tokens ago.";
+        assert_eq!(words(&exact, &exact).as_deref(), Some(near), "one distance is told once");
         assert!(words(&lane(false, &[Some(1.0), None, None]), &exact).is_some_and(|words| words.contains("0-100")));
     }
 }
