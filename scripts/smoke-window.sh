@@ -69,7 +69,7 @@ person() {
     drawn third.png
     cmp -s first.png second.png && fail "the key 3 changed nothing"
     cmp -s second.png third.png && fail "a click on the first pane changed nothing"
-    "$kvlab" show kept.jsonl | grep -q '| paged:16' || fail "the saved run has no lane paged:16"
+    "$kvlab" show kept.jsonl | grep -q '^ *paged:16 ' || fail "the saved run has no lane paged:16"
     # A run under way when the window closes.
     xdotool key r
     sleep 0.2
@@ -98,7 +98,11 @@ save() {
     sleep 0.3
 }
 
-export -f person save drawn fail
+# Functions do not pass through xvfb-run's shell.
+{
+    declare -f person save drawn fail
+    echo person
+} >"$folder/person.sh"
 export kvlab folder
-timeout 180 xvfb-run --auto-servernum --server-args='-screen 0 1280x800x24' bash -euo pipefail -c person
+timeout 180 xvfb-run --auto-servernum --server-args='-screen 0 1280x800x24' bash -euo pipefail "$folder/person.sh"
 echo "a mouse and a keyboard ran it, looked around, saved, and closed it in the middle of a run"

@@ -26,9 +26,40 @@ pub fn decimate(points: Vec<[f64; 2]>, columns: usize) -> Vec<[f64; 2]> {
     kept
 }
 
+/// Leaves out points that lie on the straight line between their neighbours: what a cache reserves, or uses token by token, is a few lines,
+/// however long it runs.
+#[must_use]
+pub fn straighten(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    let mut kept: Vec<[f64; 2]> = Vec::with_capacity(points.len());
+    for point in points {
+        if let [.., a, b] = kept[..] {
+            let (ab, bc) = ((b[1] - a[1]) * (point[0] - b[0]), (point[1] - b[1]) * (b[0] - a[0]));
+            if (ab - bc).abs() <= STRAIGHT * (ab.abs() + bc.abs()) {
+                kept.pop();
+            }
+        }
+        kept.push(point);
+    }
+    kept
+}
+
+/// A bend of less than this is rounding.
+const STRAIGHT: f64 = 1e-9;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn straight_lines_keep_their_ends_and_corners() {
+        let line = |n: u32, bytes: fn(f64) -> f64| (0..n).map(|x| [f64::from(x), bytes(f64::from(x))]).collect();
+        assert_eq!(straighten(line(900, |_| 7.5)), [[0.0, 7.5], [899.0, 7.5]]);
+        assert_eq!(straighten(line(900, |x| 0.1 * x)).len(), 2);
+        let stairs = straighten(line(9, |x| (x / 3.0).floor()));
+        assert_eq!(stairs, [[0.0, 0.0], [2.0, 0.0], [3.0, 1.0], [5.0, 1.0], [6.0, 2.0], [8.0, 2.0]]);
+        assert_eq!(straighten(points(8)).len(), 3, "up, and down at once");
+        assert_eq!(straighten(points(1)), points(1));
+    }
 
     fn points(n: u32) -> Vec<[f64; 2]> {
         (0..n).map(|i| [f64::from(i), f64::from(i % 7)]).collect()

@@ -48,11 +48,14 @@ pub fn new<'a>(ui: &Ui, run: &RunState, name: impl AsIdSalt) -> Plot<'a> {
         .link_cursor(group, [true, false])
 }
 
+/// Points that stay of a column: as many in all as the plot is wide.
+const KEPT_OF_A_COLUMN: f32 = 4.0;
+
 /// Points that a plot of this width can show.
 #[must_use]
 pub fn columns(ui: &Ui) -> usize {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in pixels")]
-    let columns = (ui.available_width() * ui.ctx().pixels_per_point()) as usize;
+    let columns = (ui.available_width() * ui.ctx().pixels_per_point() / KEPT_OF_A_COLUMN) as usize;
     columns
 }
 

@@ -5,7 +5,7 @@ use egui_plot::{Line, LineStyle, PlotPoints, Points};
 
 use super::{View, What};
 use crate::app::{
-    decimate::decimate,
+    decimate::{decimate, straighten},
     panels::{
         scale::{Quantity, Scale},
         token_plot::{self, Readout},
@@ -51,7 +51,7 @@ pub fn show(ui: &mut Ui, run: &RunState, view: View, shared: &Shared, is_small: 
                 continue;
             }
             if let Some(machine) = shared.machine.filter(|_| view.has_floor) {
-                let floor = decimate(scale.places(&latency::floor_secs(lane, machine)), columns);
+                let floor = decimate(straighten(scale.places(&latency::floor_secs(lane, machine))), columns);
                 let name = format!("{}, floor", lane.name);
                 let line = Line::new(name, PlotPoints::from(floor)).color(color).width(1.5);
                 plot.line(line.style(LineStyle::dashed_dense()).id(("floor", *index)));

@@ -6,7 +6,7 @@ use egui_plot::{Line, PlotPoints};
 use super::series::{Series, Shown};
 use crate::{
     app::{
-        decimate::decimate,
+        decimate::{decimate, straighten},
         panels::{
             axes,
             token_plot::{self, Readout},
@@ -74,7 +74,7 @@ impl TokenBytes<'_> {
                     let bytes = |record: &StepRecord| to_mebibytes(for_users(series.bytes(record), users));
                     let points = lane.records.iter().map(|record| [to_x(record.step), bytes(record)]).collect();
                     let name = format!("{}, {}", lane.name, series.name());
-                    let line = Line::new(name, PlotPoints::from(decimate(points, columns)));
+                    let line = Line::new(name, PlotPoints::from(decimate(straighten(points), columns)));
                     let width = if *series == Series::Formula { 2.0 } else { width(index, run.lanes.len()) };
                     let line = line.color(lane_color(index, &visuals)).style(series.style()).width(width);
                     plot.line(line.id((index, series.name())));
