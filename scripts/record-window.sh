@@ -31,19 +31,20 @@ forced=contiguous,paged:16+int8,paged:16+q4_0,paged:16+window:4/60
 "$kvlab" app --lanes contiguous,paged:16+q4_0 --tokens 120 --pane numbers --screenshot "$out/numbers.png"
 "$kvlab" app --lanes paged:16+window:4/60,contiguous --tokens 200 --pane attention --screenshot "$out/attention-window.png"
 "$kvlab" app --tokens 5 --pane plan --screenshot "$out/plan.png"
+"$kvlab" app --lanes none,contiguous --learn --screenshot "$out/tours.png"
 cd - >/dev/null
 KVLAB_TEST_PICTURES=$scratch cargo test --quiet --test laboratory >/dev/null
-for picture in layers switched forced tour; do cp "$scratch/$picture.png" "$out/"; done
+for picture in layers switched forced; do cp "$scratch/$picture.png" "$out/"; done
 
 echo "== a GIF of the run"
-for moment in $(seq 0 8 300); do
+for moment in $(seq 0 12 300); do
     (cd "$scratch/run" && "$kvlab" app --trace trace.jsonl --pane cost --moment "$moment" --look dark --screenshot "$scratch/frame-$(printf %03d "$moment").png")
 done
 ${PYTHON:-python3} - "$scratch" "$out/run.gif" <<'PYTHON'
 import glob, sys
 from PIL import Image
-frames = [Image.open(f).convert("RGB").resize((960, 600), Image.LANCZOS) for f in sorted(glob.glob(sys.argv[1] + "/frame-*.png"))]
-frames = [frame.quantize(colors=96, dither=Image.Dither.NONE) for frame in frames]
+frames = [Image.open(f).convert("RGB").resize((768, 480), Image.LANCZOS) for f in sorted(glob.glob(sys.argv[1] + "/frame-*.png"))]
+frames = [frame.quantize(colors=48, dither=Image.Dither.NONE) for frame in frames]
 frames[0].save(sys.argv[2], save_all=True, append_images=frames[1:] + [frames[-1]] * 12, duration=120, loop=0, optimize=True)
 PYTHON
 
