@@ -214,5 +214,5 @@ fn traces_are_read_to_their_last_whole_line_and_no_further() {
     let message = |lines: &[&str]| read(lines).expect_err("no trace").to_string();
     assert!(message(&[header, "{]", end]).contains("line 2 is damaged"));
     assert!(message(&[end]).contains("first line is no header"));
-    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 3"));
+    assert!(message(&[&header.replace("\"schema\":1", "\"schema\":99")]).contains("newer than 4"));
 }
