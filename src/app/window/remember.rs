@@ -81,7 +81,8 @@ impl App {
     /// Keeps the run that the window is closed on, finished or not: it stands first among the traces that can be opened.
     pub(super) fn keep_run(&mut self) {
         let Some(path) = self.memory_of.as_ref().and_then(|memory| memory.file.beside(LAST_RUN)) else { return };
-        let Some(timeline) = self.timeline.as_ref().filter(|timeline| !timeline.is_trace() && timeline.last() > 0) else {
+        let Some(timeline) = self.timeline.as_ref().filter(|timeline| !timeline.is_trace() && timeline.last() > 0)
+        else {
             return;
         };
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
