@@ -81,6 +81,7 @@ person() {
     kill -0 "$window" 2>/dev/null && fail "the window does not close in the middle of a run"
     wait "$window" || fail "the window closed with an error"
     [ -s "$KVLAB_CONFIG/window.json" ] || fail "the window remembers nothing"
+    "$kvlab" show "$KVLAB_CONFIG/last-run.jsonl" | grep -q '^ *paged:16 ' || fail "the run it was closed on is lost"
 }
 
 # KEYS FILE: opens the dialog, writes the name and agrees.

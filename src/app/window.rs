@@ -375,6 +375,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         if let Some(ctx) = self.context.clone() {
+            self.keep_run();
             self.remember(&ctx, true);
         }
     }

@@ -73,6 +73,12 @@ impl PrefsFile {
         (Self { folder, kept: prefs.clone(), tried_secs: None, has_failed: false }, prefs, note)
     }
 
+    /// Where another file of the window is kept; `None` where nothing is.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(name))
+    }
+
     /// Writes the preferences if they differ from what is there, at most once a second of the caller's clock. What was too early is written
     /// by a later call or by [`PrefsFile::close`].
     ///

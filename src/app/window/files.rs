@@ -145,7 +145,7 @@ impl App {
     }
 
     /// The newest first, each once.
-    fn has_opened(&mut self, path: &Path) {
+    pub(super) fn has_opened(&mut self, path: &Path) {
         self.recent.retain(|known| known != path);
         self.recent.insert(0, path.into());
         self.recent.truncate(MAX_RECENT);

@@ -16,6 +16,9 @@ use crate::app::{
 /// How often the window looks whether there is something to write.
 const INTERVAL_SECS: f64 = 1.0;
 
+/// The run that the window was closed on.
+const LAST_RUN: &str = "last-run.jsonl";
+
 /// How the panes are arranged.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -72,6 +75,20 @@ impl App {
             learn: self.learn_value(),
             window_size: size.map(|size| [size.x.round(), size.y.round()]),
             ..Prefs::default()
+        }
+    }
+
+    /// Keeps the run that the window is closed on, finished or not: it stands first among the traces that can be opened.
+    pub(super) fn keep_run(&mut self) {
+        let Some(path) = self.memory_of.as_ref().and_then(|memory| memory.file.beside(LAST_RUN)) else { return };
+        let Some(timeline) = self.timeline.as_ref().filter(|timeline| !timeline.is_trace() && timeline.last() > 0)
+        else {
+            return;
+        };
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        // The window is gone, and nobody is left to tell.
+        if folder.and_then(|()| timeline.recording().save(&path)).is_ok() {
+            self.has_opened(&path);
         }
     }
 
