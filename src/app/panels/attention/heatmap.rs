@@ -121,6 +121,8 @@ impl Heatmap {
 
     /// Draws rows that are missing; false where some are left for the next frame.
     fn append(&mut self, weights: Weights<'_>) -> bool {
+        // A difference takes a root.
+        let cost = if weights.reference.is_some() { 8 } else { 1 };
         let mut n_weights = 0;
         while self.rows.len() < weights.n_rows {
             let position = self.rows.len();
@@ -131,7 +133,7 @@ impl Heatmap {
             for layer in 0..self.n_layer {
                 self.draw(weights, layer, position);
             }
-            n_weights += self.n_layer * self.n_head * (position + 1);
+            n_weights += self.n_layer * self.n_head * (position + 1) * cost;
             self.rows.push(row);
         }
         true

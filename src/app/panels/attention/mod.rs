@@ -258,3 +258,66 @@ fn caption(ui: &mut Ui, scene: &Scene<'_>, view: &mut View) {
         ui.add(line(sentence)).on_hover_text(words::SINKS_HELP);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{app::worker::Facts, cache::spec::parse_lanes};
+    use egui_kittest::{Harness, kittest::Queryable};
+
+    /// Two lanes of one layer with two heads; each token looks at itself.
+    fn run(n: usize) -> RunState {
+        let lanes = parse_lanes("contiguous,paged:16+window:4/40").expect("lanes");
+        let mut run = RunState::new(1, &lanes, 9, String::new());
+        run.facts = Some(Facts { prompt_tokens: n, ..Facts::default() });
+        let row = |position: usize| {
+            let head = || (0..=position).map(move |key| if key == position { 255 } else { 0 });
+            head().chain(head()).collect()
+        };
+        let state = |lane| AttentionState { lane, n_layer: 1, n_head: 2, rows: (0..n).map(row).collect() };
+        run.attention = vec![state(0), state(1)];
+        run
+    }
+
+    fn pane(n: usize) -> Harness<'static, View> {
+        let run = run(n);
+        let view = View { lane: 1, ..View::default() };
+        Harness::builder().with_size([960.0, 700.0]).build_ui_state(move |ui, view| show(ui, &run, view), view)
+    }
+
+    #[test]
+    fn both_lanes_are_wanted_for_a_difference_and_one_otherwise() {
+        let mut view = View { lane: 2, ..View::default() };
+        assert_eq!(view.lanes(), [2]);
+        view.is_difference = true;
+        assert_eq!(view.lanes(), [0, 2]);
+        view.lane = 0;
+        assert_eq!(view.lanes(), [0], "the first lane differs from itself nowhere");
+    }
+
+    #[test]
+    fn esc_releases_and_another_lane_has_no_pinned_token() {
+        let mut window = pane(20);
+        window.run_steps(2);
+        window.state_mut().pin(7);
+        window.step();
+        window.get_by_label("attention profile: what token 7 looks at");
+        window.key_press(Key::Escape);
+        window.run_steps(2);
+        window.get_by_label("attention profile: what token 19 looks at");
+        assert!(!window.state().is_pinned());
+        window.state_mut().pin(7);
+        window.state_mut().lane = 0;
+        window.run_steps(2);
+        assert!(!window.state().is_pinned(), "it was a token of the other lane");
+    }
+
+    #[test]
+    fn a_long_run_is_a_few_shapes() {
+        let mut window = pane(1_024);
+        window.run_steps(4);
+        window.get_by_label("attention of layer 1, head 1: 1024 rows");
+        let n_shapes = window.output().shapes.len();
+        assert!(n_shapes < 2_500, "{n_shapes}");
+    }
+}

@@ -37,8 +37,12 @@ pub fn plot(ui: &mut Ui, scene: &Scene<'_>, view: &View, frame: &Frame, size: Ve
     let bottom = if is_difference { -top } else { 0.0 };
     let bars: Vec<Bar> = bars.into_iter().map(|bar| plot_bar(ui, scene, &bar)).collect();
 
-    let axis =
-        if view.axis == Axis::Rows { "column: the token that is looked at" } else { "row: the token that looks" };
+    let height =
+        if is_difference { format!("\u{b1}{:.0} points", top * 100.0) } else { format!("{:.0} %", top * 100.0) };
+    let axis = match view.axis {
+        Axis::Rows => format!("column: the token that is looked at; full height: {height}"),
+        Axis::Columns => format!("row: the token that looks; full height: {height}"),
+    };
     let response = Plot::new("attention profile")
         .width(size.x)
         .height(size.y)
@@ -61,11 +65,6 @@ pub fn plot(ui: &mut Ui, scene: &Scene<'_>, view: &View, frame: &Frame, size: Ve
             let chart = BarChart::new("weights", bars);
             plot.bar_chart(chart.element_formatter(Box::new(|bar, _| bar.name.clone())));
         });
-    #[expect(clippy::cast_possible_truncation, reason = "a share")]
-    let top = words::number(scene, top as f32);
-    let rect = response.response.rect;
-    let (font, ink) = (TextStyle::Small.resolve(ui.style()), ui.visuals().weak_text_color());
-    ui.painter().text(rect.right_top() + vec2(-2.0, 1.0), Align2::RIGHT_TOP, top, font, ink);
     let what = if view.axis == Axis::Rows { "looks at" } else { "is looked at by" };
     let name = format!("attention profile: what token {token} {what}");
     response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &name));

@@ -50,9 +50,14 @@ fn diverging(visuals: &Visuals) -> [Color32; 256] {
     })
 }
 
-/// The colour of something that grew or shrank.
+/// The colour of something that grew or shrank: of the ramp of differences, where it can be read on the ground.
 pub fn side_color(difference: f32, visuals: &Visuals) -> Color32 {
-    diverging(visuals)[if difference < 0.0 { 48 } else { 208 }]
+    match (difference < 0.0, visuals.dark_mode) {
+        (true, true) => Color32::from_rgb(81, 138, 233),
+        (true, false) => Color32::from_rgb(53, 109, 188),
+        (false, true) => Color32::from_rgb(229, 124, 50),
+        (false, false) => Color32::from_rgb(210, 98, 42),
+    }
 }
 
 /// Numbers on the bar, and the codes where they stand.

@@ -338,3 +338,55 @@ fn color(ui: &Ui, (index, lane): (usize, &LaneState), sequence: usize) -> Color3
         Some(fork) => theme::fork_color(index, fork.color, ui.visuals()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{SequencePicture, spec::parse_lanes};
+    use egui_kittest::{Harness, kittest::Queryable};
+
+    /// A pool of which the lane holds the first half.
+    fn pane(n_blocks: u32) -> Harness<'static, View> {
+        let mut run = RunState::new(1, &parse_lanes("paged:16").expect("a lane"), 9, String::new());
+        let len = n_blocks as usize / 2 * 16;
+        let lane = SequencePicture { len, blocks: (0..n_blocks / 2).collect(), ..SequencePicture::default() };
+        let (n_blocks, sequences) = (n_blocks as usize, vec![lane]);
+        run.lanes[0].blocks = Some(PoolPicture { block_len: 16, n_blocks, token_bytes: 8, sequences });
+        let draw = move |ui: &mut Ui, view: &mut View| {
+            let _ = show(ui, &run, view, None);
+        };
+        Harness::builder().with_size([960.0, 700.0]).build_ui_state(draw, View::default())
+    }
+
+    #[test]
+    fn thousands_of_blocks_are_a_few_shapes_and_each_can_be_pointed_at() {
+        let mut window = pane(5_000);
+        window.run_steps(3);
+        let n_shapes = window.output().shapes.len();
+        assert!(n_shapes < 2_500, "{n_shapes}");
+        let pool = window.get_by_label_contains("pool: ").rect();
+        window.hover_at(pool.min + egui::vec2(1.5, 1.5));
+        window.run_steps(2);
+        window.get_by_label("Block 0");
+        window.remove_cursor();
+        window.run_steps(2);
+        window.get_by_label_contains("Point at a block, a slot or a word");
+    }
+
+    #[test]
+    fn a_click_pins_and_esc_releases() {
+        let mut window = pane(8);
+        window.run_steps(2);
+        // The middle of the table lies in a block.
+        window.get_by_label_contains("block table of").click();
+        window.run_steps(2);
+        window.remove_cursor();
+        window.run_steps(2);
+        assert!(window.state().is_pinned());
+        window.get_by_label_contains(" of the lane");
+        window.key_press(Key::Escape);
+        window.run_steps(2);
+        assert!(!window.state().is_pinned());
+        window.get_by_label_contains("Point at a block, a slot or a word");
+    }
+}
