@@ -45,7 +45,7 @@ pub struct Report {
     pub frame_p95_ms: f64,
     pub frame_p99_ms: f64,
     pub frame_max_ms: f64,
-    /// Frames in [`REST`] after the run, and the share of one processor that the whole program took.
+    /// Frames in ten seconds after the run, and the share of one processor that the whole program took.
     pub idle_frames: usize,
     pub idle_cpu_percent: f64,
     /// Rounds that were played, and resident memory after the first tenth and at the end.
