@@ -34,7 +34,7 @@ forced=contiguous,paged:16+int8,paged:16+q4_0,paged:16+window:4/60
 "$kvlab" app --lanes none,contiguous --learn --screenshot "$out/tours.png"
 cd - >/dev/null
 KVLAB_TEST_PICTURES=$scratch cargo test --quiet --test laboratory >/dev/null
-for picture in layers switched forced; do cp "$scratch/$picture.png" "$out/"; done
+for picture in layers switched forced tour; do cp "$scratch/$picture.png" "$out/"; done
 
 echo "== a GIF of the run"
 for moment in $(seq 0 12 300); do
