@@ -15,6 +15,7 @@ pub mod floor;
 pub mod form;
 pub mod frame_times;
 pub mod glossary;
+mod heap;
 pub mod learn;
 pub mod notes;
 mod pane;
@@ -166,6 +167,7 @@ pub fn run(mut options: Options) -> Result<(), AppError> {
     if !has_display() {
         return Err(AppError::NoDisplay);
     }
+    heap::keep_freed();
     // A window that is measured or pictured is the same every time.
     options.remembers = options.bench.is_none() && options.screenshot.is_none();
     let size = options.remembers.then(|| prefs::PrefsFile::from_env().1.window_size).flatten();
