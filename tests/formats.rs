@@ -332,6 +332,16 @@ fn used_bytes_count_sealed_tokens_packed_and_open_ones_whole() {
     );
     assert_eq!(used("paged:32+kivi:2/0", 64).0, 64 * 96);
     assert_eq!(used("paged:7+q4_0", 15), (15 * 144, 15 * 144));
+    // Of these, what the formula (4 bits a value) does not count: half-precision scale and minimum for 32 values, and exact tokens.
+    let beyond = |spec: &str, n: u32| {
+        let (mut store, seq, _) = source.filled(spec, &(0..n).collect::<Vec<_>>(), 33);
+        let of = |store: &KvStore| [store.footprint().scale_bytes, store.footprint().residual_bytes];
+        let alone = of(&store);
+        store.fork(seq).expect("room");
+        [alone, of(&store)]
+    };
+    assert_eq!(beyond("paged:32+kivi:4/32", 100), [[64 * 32, 36 * 896], [64 * 32, 2 * 36 * 896]]);
+    assert_eq!(beyond("paged:32", 100), [[0, 0]; 2], "a fork's numbers are no scales");
     // Both planes of `concat` are as long as the sequence.
     let (store, ..) = source.filled("concat+int4", &(0..64).collect::<Vec<_>>(), 9);
     assert_eq!(store.footprint().reserved_bytes, 64 * 160);

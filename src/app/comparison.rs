@@ -175,6 +175,8 @@ pub(super) mod tests {
             reserved_bytes: 4 << 20,
             held_bytes: 3 << 20,
             used_bytes: 2 << 20,
+            scale_bytes: None,
+            residual_bytes: None,
             dead_bytes: 0,
             copied_bytes: 0,
             metadata_bytes: 0,

@@ -24,6 +24,16 @@ pub fn define(term: &str) -> Option<&'static str> {
     TERMS.iter().find(|known| known.name.eq_ignore_ascii_case(term)).map(|known| known.meaning)
 }
 
+/// What the words of a lane's specification mean, a line for each that is known: of `paged:16+int8` for paged and int8.
+#[must_use]
+pub fn explain(lane: &str) -> String {
+    let words = lane.split(['+', ' ', ',']).filter_map(|part| {
+        let word = part.split(':').next().unwrap_or_default();
+        Some(format!("{word}: {}", define(word)?))
+    });
+    words.collect::<Vec<_>>().join("\n")
+}
+
 /// All terms, sorted without regard to capitals.
 #[must_use]
 pub fn all() -> &'static [Term] {
@@ -71,6 +81,14 @@ mod tests {
             let sentences = meaning.replace("et al. ", "").replace("llama.cpp", "").matches(". ").count() + 1;
             assert!(sentences <= 2, "{name}: {meaning}");
         }
+    }
+
+    #[test]
+    fn the_words_of_a_lane_are_explained_and_its_numbers_passed_over() {
+        let lines = |lane| explain(lane).lines().map(str::to_owned).collect::<Vec<_>>();
+        let [paged, window] = &lines("paged:16+window:4/508, laptop")[..] else { panic!("two words are known") };
+        assert!(paged.starts_with("paged: ") && window.starts_with("window: "), "{paged} {window}");
+        assert_eq!(explain("a trace of mine"), "");
     }
 
     #[test]

@@ -14,6 +14,8 @@ fn record(step: usize, token_id: u32, total_secs: f64) -> StepRecord {
         reserved_bytes: 0,
         held_bytes: 0,
         used_bytes: 0,
+        scale_bytes: None,
+        residual_bytes: None,
         dead_bytes: 0,
         copied_bytes: 0,
         metadata_bytes: 0,

@@ -28,7 +28,7 @@ impl Group {
             Self::Tokens => "",
             Self::Time => "time, ms",
             Self::Speed => "tokens/s",
-            Self::Quality => "against the first",
+            Self::Quality => "vs lane A",
             Self::Memory => "memory, MiB",
         }
     }

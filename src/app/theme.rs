@@ -4,7 +4,7 @@ mod look;
 
 use std::ops::RangeInclusive;
 
-use crate::report::colours;
+use crate::{app::glossary, report::colours};
 use egui::{Color32, Context, Ui, Visuals};
 use egui_plot::MarkerShape;
 
@@ -151,10 +151,12 @@ pub fn line_width(visuals: &Visuals) -> f32 {
     2.0 * visuals.widgets.noninteractive.fg_stroke.width
 }
 
-/// The name of a lane in its colour.
+/// The name of a lane in its colour; pointed at, it says what its words mean.
 pub fn lane_name(ui: &mut Ui, lane: usize, name: &str) -> egui::Response {
     let text = egui::RichText::new(name).strong().color(lane_color(lane, ui.visuals()));
-    ui.add(egui::Label::new(text).wrap_mode(egui::TextWrapMode::Extend))
+    let response = ui.add(egui::Label::new(text).wrap_mode(egui::TextWrapMode::Extend));
+    let meaning = glossary::explain(name);
+    if meaning.is_empty() { response } else { response.on_hover_text(meaning) }
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ pub struct Footprint {
     pub held_bytes: u64,
     /// Of those, filled with a live token's rows. A block shared by forks counts once.
     pub used_bytes: u64,
+    /// Of what is used, scales and minima of quantized rows: what they take beyond the textbook formula.
+    pub scale_bytes: u64,
+    /// Of what is used, what tokens that are exact still take beyond the formula of the format they will have.
+    pub residual_bytes: u64,
     /// Of what is held, filled with rows of tokens that every holder has evicted.
     pub dead_bytes: u64,
     /// Tokens over all sequences that were not evicted; a token shared by forks counts for each.
@@ -54,10 +58,13 @@ impl KvStore {
         let (ring_bytes, held_ring_bytes) = self.memory.ring_bytes(sequences().map(|(slot, _)| slot));
         let held_blocks = (self.tables.n_held() * self.tables.block_len()) as u64 * self.token_bytes();
         let count = self.count_rows();
+        let formula_bytes = self.shape.formula_bytes_per_token(self.spec.format);
         Footprint {
             reserved_bytes: self.memory.pool_bytes() + grown_bytes + ring_bytes,
             held_bytes: grown_bytes + held_blocks + held_ring_bytes,
             used_bytes: count.live as u64 * self.token_bytes() + count.exact as u64 * self.exact_token_bytes(),
+            scale_bytes: count.live as u64 * self.token_bytes().saturating_sub(formula_bytes),
+            residual_bytes: count.exact as u64 * self.exact_token_bytes().saturating_sub(formula_bytes),
             dead_bytes: count.dead as u64 * self.token_bytes() + count.exact_dead as u64 * self.exact_token_bytes(),
             live_tokens,
             evicted_tokens: all_tokens - live_tokens,

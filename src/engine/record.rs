@@ -32,6 +32,12 @@ pub struct StepRecord {
     pub reserved_bytes: u64,
     pub held_bytes: u64,
     pub used_bytes: u64,
+    /// Of what is used, what the cache takes beyond the formula: scales and minima of quantized rows, and the newest tokens as long as they
+    /// are exact. Not told by traces from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual_bytes: Option<u64>,
     /// Of what is held, rows of tokens that were evicted. Traces from before there was eviction have none.
     #[serde(default)]
     pub dead_bytes: u64,
@@ -68,6 +74,8 @@ impl StepRecord {
         self.reserved_bytes = footprint.reserved_bytes;
         self.held_bytes = footprint.held_bytes;
         self.used_bytes = footprint.used_bytes;
+        self.scale_bytes = Some(footprint.scale_bytes);
+        self.residual_bytes = Some(footprint.residual_bytes);
         self.dead_bytes = footprint.dead_bytes;
         self.copied_bytes = footprint.copied_bytes;
         self.metadata_bytes = footprint.metadata_bytes;

@@ -280,6 +280,8 @@ impl Session {
             reserved_bytes: 0,
             held_bytes: 0,
             used_bytes: 0,
+            scale_bytes: None,
+            residual_bytes: None,
             dead_bytes: 0,
             copied_bytes: 0,
             metadata_bytes: 0,

@@ -188,6 +188,8 @@ mod tests {
             reserved_bytes: 100,
             held_bytes: 50,
             used_bytes: 10,
+            scale_bytes: None,
+            residual_bytes: None,
             dead_bytes: 3,
             copied_bytes: step as u64,
             metadata_bytes: 1,

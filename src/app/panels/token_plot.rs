@@ -9,10 +9,11 @@ use egui_plot::{HoverPosition, LineStyle, Plot, PlotResponse, PlotUi, VLine};
 
 use super::axes;
 use crate::app::{
+    comparison::called,
     series::{last_token, newest_token},
     shared::{Mark, Shared},
     state::RunState,
-    theme::{self, lane_color},
+    theme::{self, lane_color, lane_letter},
     units::to_x,
 };
 
@@ -127,7 +128,7 @@ pub fn lane_switches(ui: &mut Ui, run: &mut RunState, pane: &str) {
     let hidden = ui.visuals().weak_text_color();
     for (index, lane) in run.lanes.iter_mut().enumerate() {
         let color = if lane.is_hidden { hidden } else { lane_color(index, ui.visuals()) };
-        let mut text = egui::RichText::new(&lane.name).color(color);
+        let mut text = egui::RichText::new(format!("{} {}", lane_letter(index), lane.name)).color(color);
         if lane.is_hidden {
             text = text.strikethrough();
         }
@@ -148,7 +149,7 @@ pub fn is_small(ui: &Ui) -> bool {
 
 /// A line of values under a plot: the token, then each lane's value in its colour.
 pub struct Readout<'a> {
-    /// Leaves out the names of the lanes: their colours say them.
+    /// Leaves out the names of the lanes: their letters and colours say them.
     pub is_small: bool,
     pub run: &'a RunState,
     /// What the values are.
@@ -166,10 +167,11 @@ impl Readout<'_> {
     fn job(&self, ui: &Ui, token: usize) -> LayoutJob {
         let font = TextStyle::Small.resolve(ui.style());
         let mut pieces = vec![(format!("token {token}, {}:", self.title), ui.visuals().text_color())];
-        for (index, lane) in self.run.shown_lanes() {
+        for (index, _) in self.run.shown_lanes() {
             let value = (self.value)(index, token).unwrap_or_else(|| "-".into());
             // A value stays beside its lane when the line breaks.
-            let text = if self.is_small { value } else { format!("{} {value}", lane.name) }.replace(' ', "\u{a0}");
+            let name = if self.is_small { lane_letter(index).to_string() } else { called(self.run, index) };
+            let text = format!("{name} {value}").replace(' ', "\u{a0}");
             pieces.push((text, lane_color(index, ui.visuals())));
         }
         job(pieces, &font, ui.available_width())

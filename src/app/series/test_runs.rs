@@ -25,6 +25,8 @@ pub fn record(step: usize, total_secs: f64) -> StepRecord {
         reserved_bytes: 0,
         held_bytes: 0,
         used_bytes: 0,
+        scale_bytes: None,
+        residual_bytes: None,
         dead_bytes: 0,
         copied_bytes: 0,
         metadata_bytes: 0,

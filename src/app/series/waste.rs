@@ -7,6 +7,7 @@ use crate::engine::StepRecord;
 pub enum Cause {
     Numbers,
     Scales,
+    Residual,
     Dead,
     Tail,
     Unused,
@@ -14,13 +15,14 @@ pub enum Cause {
 
 impl Cause {
     /// From the bottom of a stack to its top: what is used comes first.
-    pub const ALL: [Self; 5] = [Self::Numbers, Self::Scales, Self::Dead, Self::Tail, Self::Unused];
+    pub const ALL: [Self; 6] = [Self::Numbers, Self::Scales, Self::Residual, Self::Dead, Self::Tail, Self::Unused];
 
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Numbers => "numbers",
-            Self::Scales => "scales and residual",
+            Self::Scales => "scales",
+            Self::Residual => "residual",
             Self::Dead => "dead",
             Self::Tail => "block tail",
             Self::Unused => "unused",
@@ -31,9 +33,9 @@ impl Cause {
     pub fn help(self) -> &'static str {
         match self {
             Self::Numbers => "The keys and values of live tokens themselves: what the textbook formula counts",
-            Self::Scales => {
-                "What live tokens take beyond the formula: scales and minima of quantized rows, and the newest tokens where they \
-                 are kept exact (residual)"
+            Self::Scales => "Scales and minima of quantized rows: what they take beyond the formula",
+            Self::Residual => {
+                "What the newest tokens take beyond the formula while they are kept exact, until their group is full"
             }
             Self::Dead => "Rows of evicted tokens in blocks that are held still",
             Self::Tail => "Held and not filled yet: the rest of the last block, or of a region",
@@ -54,9 +56,11 @@ impl Waste {
         let reserved = record.reserved_bytes;
         let held = record.held_bytes.min(reserved);
         let used = record.used_bytes.min(held);
-        let numbers = record.formula_bytes.min(used);
+        // A trace that does not tell what is beyond the formula has all of it under scales.
+        let scales = record.scale_bytes.unwrap_or(used.saturating_sub(record.formula_bytes)).min(used);
+        let residual = record.residual_bytes.unwrap_or(0).min(used - scales);
         let dead = record.dead_bytes.min(held - used);
-        Self([numbers, used - numbers, dead, held - used - dead, reserved - held])
+        Self([used - scales - residual, scales, residual, dead, held - used - dead, reserved - held])
     }
 
     /// Bytes of one cause.
@@ -107,15 +111,18 @@ mod tests {
             formula_bytes: 30,
             ..record(1, 0.1)
         };
-        assert_eq!(Waste::of(&step), Waste([30, 10, 5, 15, 40]));
-        assert_eq!(Waste::of(&step).stack(), [(0, 30), (30, 40), (40, 45), (45, 60), (60, 100)]);
+        assert_eq!(Waste::of(&step), Waste([30, 10, 0, 5, 15, 40]), "of a trace from before");
+        let step = StepRecord { scale_bytes: Some(6), residual_bytes: Some(4), ..step };
+        assert_eq!(Waste::of(&step), Waste([30, 6, 4, 5, 15, 40]));
+        assert_eq!(Waste::of(&step).stack(), [(0, 30), (30, 36), (36, 40), (40, 45), (45, 60), (60, 100)]);
     }
 
     #[test]
     fn a_record_that_contradicts_itself_still_adds_up() {
         let (large, some) = (u64::MAX, 7);
         for (held_bytes, used_bytes) in [(large, large), (some, large), (0, some)] {
-            let bytes = StepRecord { dead_bytes: large, formula_bytes: large, ..record(1, 0.1) };
+            let (scale_bytes, residual_bytes) = (Some(large), Some(large));
+            let bytes = StepRecord { scale_bytes, residual_bytes, dead_bytes: large, ..record(1, 0.1) };
             let step = StepRecord { reserved_bytes: 10, held_bytes, used_bytes, ..bytes };
             assert_eq!(Waste::of(&step).sum(), 10, "{step:?}");
         }
@@ -135,7 +142,8 @@ mod tests {
                 let (waste, name) = (Waste::of(record), &lane.name);
                 assert_eq!(waste.sum(), record.reserved_bytes, "{name}");
                 // Nothing was cut off to make it so.
-                let used = waste.bytes(Cause::Numbers) + waste.bytes(Cause::Scales);
+                let used =
+                    [Cause::Numbers, Cause::Scales, Cause::Residual].map(|cause| waste.bytes(cause)).iter().sum();
                 assert_eq!((used, waste.bytes(Cause::Dead)), (record.used_bytes, record.dead_bytes), "{name}");
                 assert_eq!(waste.bytes(Cause::Numbers), record.formula_bytes, "{name}");
                 assert_eq!(waste.bytes(Cause::Unused), record.reserved_bytes - record.held_bytes, "{name}");
@@ -145,11 +153,15 @@ mod tests {
             run.lanes[lane].records.iter().map(|record| Waste::of(record).bytes(cause)).max().unwrap_or(0)
         };
         let wastes = |lane: usize| Cause::ALL.map(|cause| most(lane, cause) > 0);
-        assert_eq!(wastes(0), [true, false, false, true, false], "contiguous holds its region");
-        assert_eq!(wastes(1), [true, false, false, false, false], "concat wastes no place");
-        assert_eq!(wastes(2), [true, false, false, true, true], "paged leaves the rest of a block, and of the pool");
-        assert_eq!(wastes(3), [true, true, false, true, true], "int8 has scales");
-        assert!(most(4, Cause::Scales) > 0, "kivi has scales and exact tokens");
+        assert_eq!(wastes(0), [true, false, false, false, true, false], "contiguous holds its region");
+        assert_eq!(wastes(1), [true, false, false, false, false, false], "concat wastes no place");
+        assert_eq!(
+            wastes(2),
+            [true, false, false, false, true, true],
+            "paged leaves the rest of a block, and of the pool"
+        );
+        assert_eq!(wastes(3), [true, true, false, false, true, true], "int8 has scales");
+        assert!(most(4, Cause::Scales) > 0 && most(4, Cause::Residual) > 0, "kivi has scales and exact tokens");
         assert!(most(5, Cause::Dead) > 0, "a window leaves dead rows");
     }
 }

@@ -75,7 +75,11 @@ pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared) {
             let points = |kind: &str, works: &[Work], radius| {
                 let places: Vec<[f64; 2]> = works.iter().copied().map(place).collect();
                 let points = Points::new(format!("{}, {kind}", lane.name), PlotPoints::from(places));
-                points.color(color).radius(radius).id((kind.to_owned(), lane.index))
+                points
+                    .shape(theme::lane_marker(lane.index))
+                    .color(color)
+                    .radius(radius)
+                    .id((kind.to_owned(), lane.index))
             };
             plot.points(points("decode", &lane.decode, DECODE_RADIUS));
             plot.points(points("prefill", lane.prefill.as_slice(), PREFILL_RADIUS).filled(false));

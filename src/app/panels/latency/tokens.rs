@@ -13,7 +13,7 @@ use crate::app::{
     series::{latency, value_at},
     shared::Shared,
     state::{LaneState, RunState},
-    theme::lane_color,
+    theme::{lane_color, lane_marker},
     units::{time, to_x},
 };
 
@@ -59,7 +59,9 @@ pub fn show(ui: &mut Ui, run: &RunState, view: View, shared: &Shared, is_small: 
             if let Some(record) = latency::warm_up(lane) {
                 let at = [to_x(record.step), scale.place(record.total_secs)];
                 // A disc of the ground under the ring hides the line in it.
-                let marker = |name: String, radius| Points::new(name, PlotPoints::from(vec![at])).radius(radius);
+                let shape = lane_marker(*index);
+                let marker =
+                    |name: String, radius| Points::new(name, PlotPoints::from(vec![at])).shape(shape).radius(radius);
                 let ground = marker(String::new(), 5.0).color(visuals.extreme_bg_color).allow_hover(false);
                 plot.points(ground.id(("warm-up ground", *index)));
                 let ring = marker(warm_up_note(lane, record.total_secs), 5.0).color(color).filled(false);

@@ -32,7 +32,8 @@ fn color(cause: Cause, lane: Color32, visuals: &Visuals) -> Color32 {
     let grey = |strength: f32| visuals.extreme_bg_color.lerp_to_gamma(visuals.text_color(), strength);
     match cause {
         Cause::Numbers => lane,
-        Cause::Scales => visuals.extreme_bg_color.lerp_to_gamma(lane, 0.55),
+        Cause::Scales => visuals.extreme_bg_color.lerp_to_gamma(lane, 0.66),
+        Cause::Residual => visuals.extreme_bg_color.lerp_to_gamma(lane, 0.4),
         Cause::Dead => grey(0.75),
         Cause::Tail => grey(0.42),
         Cause::Unused => grey(0.17),
@@ -166,10 +167,12 @@ mod tests {
             used_bytes: 4 * kibi,
             dead_bytes: kibi,
             formula_bytes: 3 * kibi,
+            scale_bytes: Some(kibi / 4),
+            residual_bytes: Some(3 * kibi / 4),
             ..record(1, 0.1)
         };
-        let said =
-            "numbers 3.00 KiB, scales and residual 1.00 KiB, dead 1.00 KiB, block tail 1.00 KiB, unused 3.00 KiB";
+        let said = "numbers 3.00 KiB, scales 0.250 KiB, residual 0.750 KiB, dead 1.00 KiB, block tail 1.00 KiB, \
+            unused 3.00 KiB";
         assert_eq!(words(Some(Waste::of(&step))), said);
         assert_eq!(words(None), "nothing yet");
     }

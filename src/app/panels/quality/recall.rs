@@ -74,6 +74,7 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>, height: f32) {
                 let color = theme::lane_color(number, &visuals);
                 plot.points(
                     Points::new(name.to_owned(), PlotPoints::from(points.clone()))
+                        .shape(theme::lane_marker(number))
                         .radius(1.8 + 1.2 * width(number, of))
                         .color(color)
                         .id(("dot", number)),
