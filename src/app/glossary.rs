@@ -27,7 +27,9 @@ pub fn define(term: &str) -> Option<&'static str> {
 /// What the words of a lane's specification mean, a line for each that is known: of `paged:16+int8` for paged and int8.
 #[must_use]
 pub fn explain(lane: &str) -> String {
-    let words = lane.split(['+', ' ', ',']).filter_map(|part| {
+    // After it may stand a machine or a number.
+    let specification = lane.split([' ', '#', ',']).next().unwrap_or_default();
+    let words = specification.split('+').filter_map(|part| {
         let word = part.split(':').next().unwrap_or_default();
         Some(format!("{word}: {}", define(word)?))
     });
@@ -86,9 +88,9 @@ mod tests {
     #[test]
     fn the_words_of_a_lane_are_explained_and_its_numbers_passed_over() {
         let lines = |lane| explain(lane).lines().map(str::to_owned).collect::<Vec<_>>();
-        let [paged, window] = &lines("paged:16+window:4/508, laptop")[..] else { panic!("two words are known") };
+        let [paged, window] = &lines("paged:16+window:4/508 @ trace")[..] else { panic!("two words are known") };
         assert!(paged.starts_with("paged: ") && window.starts_with("window: "), "{paged} {window}");
-        assert_eq!(explain("a trace of mine"), "");
+        assert_eq!(explain("mine+of a trace"), "");
     }
 
     #[test]
