@@ -1,0 +1,180 @@
+//! Checks, in the order of the tasks, and what they found. They stop after the first task that is not done, so that one thing is to be read at
+//! a time.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::caught::{Caught, caught};
+
+/// One check of one task.
+#[derive(Clone, Copy)]
+pub struct Check {
+    pub task: usize,
+    pub name: &'static str,
+    pub run: fn() -> Result<()>,
+}
+
+/// How a check ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", content = "text", rename_all = "snake_case")]
+pub enum Verdict {
+    Passed,
+    /// A `todo!` was reached; its text.
+    NotWritten(String),
+    /// What was expected, what came, where to look.
+    Failed(String),
+}
+
+/// A check that was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    pub task: usize,
+    pub name: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What the checks found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub results: Vec<Found>,
+    /// Checks of later tasks, which were not run.
+    pub waiting: usize,
+}
+
+/// Runs the checks up to the first task with one that does not pass.
+#[must_use]
+pub fn run(checks: &[Check]) -> Report {
+    let mut results: Vec<Found> = vec![];
+    for check in checks {
+        let is_next =
+            results.iter().all(|before| before.task == check.task || before.verdict == Verdict::Passed);
+        // A second `todo!` of the same task would say the same thing again.
+        let same_todo = results.last().is_some_and(|last| matches!(last.verdict, Verdict::NotWritten(_)));
+        if !is_next || same_todo {
+            break;
+        }
+        let verdict = match caught(check.run) {
+            Ok(()) => Verdict::Passed,
+            Err(Caught::Todo(text)) => Verdict::NotWritten(text),
+            Err(Caught::Panic(text)) => Verdict::Failed(format!("the code panicked: {text}")),
+            Err(Caught::Error(error)) => Verdict::Failed(without_backtrace(&format!("{error:#}"))),
+        };
+        results.push(Found { task: check.task, name: check.name.to_owned(), verdict });
+    }
+    let waiting = checks.len() - results.len();
+    Report { results, waiting }
+}
+
+/// Errors may carry a backtrace where `RUST_BACKTRACE` asks for one; the sentence is what helps.
+fn without_backtrace(error: &str) -> String {
+    let is_frame = |line: &&str| line.trim_start().split_once(": ").is_some_and(|(n, _)| n.parse::<u32>().is_ok());
+    error.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+impl Report {
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.waiting == 0 && !self.results.is_empty() && self.results.iter().all(|found| found.verdict == Verdict::Passed)
+    }
+
+    /// Checks that passed, and all there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let passed = self.results.iter().filter(|found| found.verdict == Verdict::Passed).count();
+        (passed, self.results.len() + self.waiting)
+    }
+
+    /// The first check that did not pass.
+    #[must_use]
+    pub fn first_open(&self) -> Option<&Found> {
+        self.results.iter().find(|found| found.verdict != Verdict::Passed)
+    }
+
+    /// One line a check, and a sentence for each that did not pass; `next` is what to do when all pass.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn print(&self, out: &mut dyn Write, next: &str) -> io::Result<()> {
+        for Found { task, name, verdict } in &self.results {
+            match verdict {
+                Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
+                Verdict::NotWritten(text) => {
+                    writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?;
+                    let begin = if *task == 1 { "your work starts here" } else { "here it goes on" };
+                    writeln!(out, "This is expected: {begin}, in src/exercise.rs.")?;
+                }
+                Verdict::Failed(text) => {
+                    writeln!(out, "task {task}  FAILED  {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
+                }
+            }
+        }
+        if self.passed() {
+            writeln!(out, "\nAll {} checks pass. {next}", self.results.len())?;
+        } else if self.waiting > 0 {
+            let wait = if self.waiting == 1 { "check waits" } else { "checks wait" };
+            writeln!(out, "{} more {wait} behind this task.", self.waiting)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::bail;
+
+    const fn check(task: usize, name: &'static str, run: fn() -> Result<()>) -> Check {
+        Check { task, name, run }
+    }
+
+    fn names(report: &Report) -> Vec<&str> {
+        report.results.iter().map(|found| found.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_task_is_checked_whole_and_what_follows_waits() {
+        let fails = || bail!("expected 4, got 5");
+        let report = run(&[
+            check(1, "a", || Ok(())),
+            check(2, "b", fails),
+            check(2, "c", || Ok(())),
+            check(3, "d", || Ok(())),
+        ]);
+        assert_eq!((names(&report), report.waiting, report.counts()), (vec!["a", "b", "c"], 1, (2, 4)));
+        assert!(!report.passed());
+        assert_eq!(report.first_open().map(|found| found.name.as_str()), Some("b"));
+    }
+
+    #[test]
+    fn a_todo_is_said_once_and_a_panic_is_a_sentence() {
+        let report = run(&[check(1, "a", || todo!("task 1: add")), check(1, "b", || todo!("task 1: add"))]);
+        assert_eq!(names(&report), ["a"]);
+        assert_eq!(report.results[0].verdict, Verdict::NotWritten("task 1: add".into()));
+        let report = run(&[check(1, "a", || panic!("out of range"))]);
+        assert!(matches!(&report.results[0].verdict, Verdict::Failed(text) if text.contains("out of range (")));
+        assert!(!run(&[]).passed(), "nothing is no success");
+    }
+
+    #[test]
+    fn a_report_survives_json() {
+        let report = run(&[check(1, "a", || Ok(())), check(2, "b", || todo!("write it"))]);
+        let text = serde_json::to_string(&report).expect("plain data");
+        assert_eq!(serde_json::from_str::<Report>(&text).expect("the same"), report);
+    }
+
+    #[test]
+    fn what_is_printed_tells_the_three_apart() {
+        let print = |report: &Report| {
+            let mut out = vec![];
+            report.print(&mut out, "Next.").expect("printed");
+            String::from_utf8(out).expect("utf8")
+        };
+        let todo = print(&run(&[check(1, "a", || todo!("write it")), check(2, "b", || Ok(()))]));
+        assert!(todo.contains("to do   a") && todo.contains("your work starts here") && todo.contains("1 more check waits"));
+        assert!(print(&run(&[check(1, "a", || bail!("expected 4"))])).contains("FAILED  a\n\n  expected 4"));
+        assert!(print(&run(&[check(1, "a", || Ok(()))])).contains("All 1 checks pass. Next."));
+    }
+}
