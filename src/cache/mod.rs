@@ -8,6 +8,7 @@
 pub mod blocks;
 mod calibration;
 pub mod capacity;
+pub mod guest;
 pub mod host;
 mod inspect;
 mod ledger;
@@ -27,6 +28,7 @@ pub mod uncached;
 pub use blocks::{SeqId, Span};
 pub use calibration::Calibration;
 pub use capacity::LaneBytes;
+pub use guest::{GuestBytes, GuestCache, GuestStep};
 pub use inspect::TokenPicture;
 pub use ledger::Footprint;
 pub use lengths::Lengths;
@@ -130,6 +132,10 @@ pub enum CacheError {
     Shape(String),
     #[error("{tensor} has shape {actual:?}, expected {expected:?}")]
     TensorShape { tensor: &'static str, actual: Vec<usize>, expected: Vec<usize> },
+    #[error(
+        "attention of layer {layer} returned {actual} numbers and {expected} were expected: one for each of the queries"
+    )]
+    Guest { layer: usize, expected: usize, actual: usize },
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

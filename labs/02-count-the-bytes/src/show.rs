@@ -56,7 +56,10 @@ fn numbers(yours: &Yours, out: &mut dyn Write) -> Result<()> {
         let of = |tokens: u64| bytes(token.saturating_mul(tokens));
         writeln!(out, "{name:<12} {:>14} {:>14} {:>16}", of(1), of(4096), of(409_600))?;
     }
-    writeln!(out, "\nThe story model, {NEW_TOKENS} new tokens. Yours is computed, measured is what kvlab's cache says of its allocations.\n")?;
+    writeln!(
+        out,
+        "\nThe story model, {NEW_TOKENS} new tokens. Yours is computed, measured is what kvlab's cache says of its allocations.\n"
+    )?;
     writeln!(out, "{:<18} {:>8} {:>14} {:>14} {:>14}", "lane", "tokens", "yours, held", "measured", "reserved")?;
     let model = Story::load()?;
     for (lane, block_len, token) in [

@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn tasks_and_levels_are_found() {
-        let hints = Hints::parse("# Hints\nfor you\n## Task 1\n### 1\nlook\n\nhere\n### 2\nuse this\n## Task 3\n### 1\nlast\n");
+        let hints =
+            Hints::parse("# Hints\nfor you\n## Task 1\n### 1\nlook\n\nhere\n### 2\nuse this\n## Task 3\n### 1\nlast\n");
         assert_eq!(hints.tasks().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(hints.get(1, 1), Some("look\n\nhere"));
         assert_eq!((hints.get(1, 2), hints.get(3, 1)), (Some("use this"), Some("last")));

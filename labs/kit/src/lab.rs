@@ -78,7 +78,8 @@ impl Lab {
         ensure!(files == listed + 1, "src/wrong has {files} files for {listed} mistakes and mod.rs");
         let hints = self.hints();
         for task in checks.iter().map(|check| check.task) {
-            let levels = (1..=LEVELS).filter(|level| hints.get(task, *level).is_some_and(|hint| hint.len() > 20)).count();
+            let levels =
+                (1..=LEVELS).filter(|level| hints.get(task, *level).is_some_and(|hint| hint.len() > 20)).count();
             ensure!(levels == LEVELS, "task {task} has {levels} hints of {LEVELS}");
         }
         self.exercise_is_untouched(folder)
@@ -88,7 +89,12 @@ impl Lab {
         let (name, caught_by) = (variant.name, variant.caught_by.unwrap_or_default());
         let report = run(variant.checks);
         let first = report.first_open().with_context(|| format!("{name} passes all checks"))?;
-        ensure!(first.name == caught_by, "{name} is caught by {} and not by {caught_by}: {:?}", first.name, first.verdict);
+        ensure!(
+            first.name == caught_by,
+            "{name} is caught by {} and not by {caught_by}: {:?}",
+            first.name,
+            first.verdict
+        );
         let Verdict::Failed(why) = &first.verdict else { anyhow::bail!("{name} is not written") };
         ensure!(why.len() > 30, "{name}: `{why}` does not help");
         let path = folder.join(format!("src/wrong/{name}.rs"));

@@ -49,8 +49,7 @@ pub struct Report {
 pub fn run(checks: &[Check]) -> Report {
     let mut results: Vec<Found> = vec![];
     for check in checks {
-        let is_next =
-            results.iter().all(|before| before.task == check.task || before.verdict == Verdict::Passed);
+        let is_next = results.iter().all(|before| before.task == check.task || before.verdict == Verdict::Passed);
         // A second `todo!` of the same task would say the same thing again.
         let same_todo = results.last().is_some_and(|last| matches!(last.verdict, Verdict::NotWritten(_)));
         if !is_next || same_todo {
@@ -77,7 +76,9 @@ fn without_backtrace(error: &str) -> String {
 impl Report {
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.waiting == 0 && !self.results.is_empty() && self.results.iter().all(|found| found.verdict == Verdict::Passed)
+        self.waiting == 0
+            && !self.results.is_empty()
+            && self.results.iter().all(|found| found.verdict == Verdict::Passed)
     }
 
     /// Checks that passed, and all there are.
@@ -137,12 +138,8 @@ mod tests {
     #[test]
     fn a_task_is_checked_whole_and_what_follows_waits() {
         let fails = || bail!("expected 4, got 5");
-        let report = run(&[
-            check(1, "a", || Ok(())),
-            check(2, "b", fails),
-            check(2, "c", || Ok(())),
-            check(3, "d", || Ok(())),
-        ]);
+        let report =
+            run(&[check(1, "a", || Ok(())), check(2, "b", fails), check(2, "c", || Ok(())), check(3, "d", || Ok(()))]);
         assert_eq!((names(&report), report.waiting, report.counts()), (vec!["a", "b", "c"], 1, (2, 4)));
         assert!(!report.passed());
         assert_eq!(report.first_open().map(|found| found.name.as_str()), Some("b"));
@@ -173,7 +170,9 @@ mod tests {
             String::from_utf8(out).expect("utf8")
         };
         let todo = print(&run(&[check(1, "a", || todo!("write it")), check(2, "b", || Ok(()))]));
-        assert!(todo.contains("to do   a") && todo.contains("your work starts here") && todo.contains("1 more check waits"));
+        assert!(
+            todo.contains("to do   a") && todo.contains("your work starts here") && todo.contains("1 more check waits")
+        );
         assert!(print(&run(&[check(1, "a", || bail!("expected 4"))])).contains("FAILED  a\n\n  expected 4"));
         assert!(print(&run(&[check(1, "a", || Ok(()))])).contains("All 1 checks pass. Next."));
     }
