@@ -10,6 +10,7 @@
 //! - [`engine`]: prefill, decode, sampling, and the record of each step
 //! - [`experiment`]: lanes x workload -> records, and traces of them on disk; lanes x texts -> quality
 //! - [`report`]: records -> table, CSV, JSON, plots
+//! - [`course`]: the labs in `labs/`: what there is, how far somebody is, what the checks say
 //! - `app`: the window (feature `app`)
 //! - [`cli`]: one file per subcommand
 
@@ -28,6 +29,8 @@ pub mod engine;
 pub mod experiment;
 
 pub mod report;
+
+pub mod course;
 
 #[cfg(feature = "app")]
 pub mod app;

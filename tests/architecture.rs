@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Rooms from the lowest to the highest, and the rooms each may name. `main.rs` and `lib.rs` are the doors.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("kernels", &[]),
     ("gpu", &["kernels"]),
     ("cache", &["kernels", "gpu"]),
@@ -15,8 +15,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("engine", &["kernels", "gpu", "cache", "measure", "model"]),
     ("experiment", &["cache", "measure", "model", "engine"]),
     ("report", &["cache", "measure", "model", "engine", "experiment"]),
-    ("cli", &["cache", "measure", "model", "engine", "experiment", "report", "app"]),
-    ("app", &["cache", "measure", "model", "engine", "experiment", "report"]),
+    ("course", &[]),
+    ("cli", &["cache", "measure", "model", "engine", "experiment", "report", "course", "app"]),
+    ("app", &["cache", "measure", "model", "engine", "experiment", "report", "course"]),
 ];
 
 /// The policy files: plain integers, no tensors.

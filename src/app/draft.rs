@@ -94,7 +94,7 @@ impl Default for LaneDraft {
 impl LaneDraft {
     /// Shows a lane as it is.
     pub fn take(&mut self, lane: Lane) {
-        self.has_cache = lane != Lane::None;
+        self.has_cache = matches!(lane, Lane::Cache(_));
         if let Lane::Cache(spec) = lane {
             self.spec = spec;
         }

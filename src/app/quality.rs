@@ -73,8 +73,9 @@ impl QualityForm {
             ));
         }
         let asked = parse_lanes(&form.lanes).map_err(|error| format!("There is an error in the lanes: {error}"))?;
-        let skips_none = asked.contains(&Lane::None);
-        let cached = asked.iter().copied().enumerate().filter(|(_, lane)| *lane != Lane::None);
+        let is_cached = |lane: &Lane| matches!(lane, Lane::Cache(_));
+        let skips_none = asked.iter().any(|lane| !is_cached(lane));
+        let cached = asked.iter().copied().enumerate().filter(|(_, lane)| is_cached(lane));
         let (mut numbers, mut lanes): (Vec<usize>, Vec<Lane>) = cached.unzip();
         if lanes.is_empty() {
             return Err("No lane stores anything, so nothing can be lost; give one with a cache".into());

@@ -1,8 +1,14 @@
 //! A cache that is not ours: one that a learner writes in a lab. The model runs over it as over any other.
 
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
+
 use candle_core::Tensor;
 
-use super::{CacheError, HeadShape, KvAccess, Probe, SeqId, Span, host::HostRows};
+use super::{CacheError, HeadShape, KvAccess, KvShape, Probe, SeqId, Span, host::HostRows};
 
 /// Keys and values of one sequence, kept in whatever way. Rows are dense f32, token after token: `[T, heads, head_dim]`.
 pub trait GuestCache: Send {
@@ -25,6 +31,87 @@ pub struct GuestBytes {
     pub used_bytes: u64,
     /// Moved from one place to another since the cache was made.
     pub copied_bytes: u64,
+}
+
+/// Makes an empty cache for a model, or says why it cannot.
+pub type MakeGuest = fn(KvShape) -> Result<Box<dyn GuestCache>, String>;
+
+static REGISTERED: OnceLock<MakeGuest> = OnceLock::new();
+
+/// From here on, in this program, the lane `mine` is made by `make`. Only the first call counts.
+pub fn register(make: MakeGuest) {
+    let _ = REGISTERED.set(make);
+}
+
+/// True where the lane `mine` can run.
+#[must_use]
+pub fn is_registered() -> bool {
+    REGISTERED.get().is_some()
+}
+
+/// A guest that a session runs over: it knows how many tokens it was given, and whether it is whole.
+pub struct Guest {
+    cache: Box<dyn GuestCache>,
+    len: usize,
+    is_whole: bool,
+}
+
+impl Guest {
+    /// An empty cache of the kind that is registered.
+    ///
+    /// # Errors
+    /// [`CacheError::NoGuest`], [`CacheError::GuestRefused`]
+    pub fn new(shape: KvShape) -> Result<Self, CacheError> {
+        let make = REGISTERED.get().ok_or(CacheError::NoGuest)?;
+        let cache = unless_panics(0, || make(shape))?.map_err(CacheError::GuestRefused)?;
+        Ok(Self { cache, len: 0, is_whole: true })
+    }
+
+    /// Tokens it was given.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What it says that it takes; nothing where it panics instead.
+    #[must_use]
+    pub fn bytes(&self) -> GuestBytes {
+        unless_panics(0, || self.cache.bytes()).unwrap_or_default()
+    }
+
+    /// A step of `new` tokens. A guest cannot take tokens back: unless `run` succeeds, it can go on no more.
+    ///
+    /// # Errors
+    /// [`CacheError::GuestBroken`], and those of `run`.
+    pub fn step<T, E: From<CacheError>>(
+        &mut self,
+        heads: HeadShape,
+        new: usize,
+        run: impl FnOnce(&mut GuestStep<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.is_whole {
+            return Err(CacheError::GuestBroken.into());
+        }
+        self.is_whole = false;
+        let result = run(&mut GuestStep::new(&mut *self.cache, heads, self.len, new))?;
+        (self.len, self.is_whole) = (self.len + new, true);
+        Ok(result)
+    }
+}
+
+/// Calls a learner's code: a panic in it is an error of this lane and not the end of the program.
+fn unless_panics<T>(layer: usize, call: impl FnOnce() -> T) -> Result<T, CacheError> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| CacheError::GuestPanicked { layer, said: said(&*payload) })
+}
+
+fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message").to_owned()
 }
 
 /// One step of a model over a guest's cache: `new` tokens behind `past`.
@@ -59,8 +146,10 @@ impl KvAccess for GuestStep<'_> {
         let k = dense("k", k, [new, n_kv_head, head_dim])?;
         let v = dense("v", v, [new, n_kv_head, head_dim])?;
         let rows = dense("q", q, [new, n_head, head_dim])?;
-        self.cache.append(layer, &k, &v);
-        let attended = self.cache.attend(layer, &rows);
+        let attended = unless_panics(layer, || {
+            self.cache.append(layer, &k, &v);
+            self.cache.attend(layer, &rows)
+        })?;
         if attended.len() != rows.len() {
             return Err(CacheError::Guest { layer, expected: rows.len(), actual: attended.len() });
         }

@@ -28,7 +28,7 @@ pub mod uncached;
 pub use blocks::{SeqId, Span};
 pub use calibration::Calibration;
 pub use capacity::LaneBytes;
-pub use guest::{GuestBytes, GuestCache, GuestStep};
+pub use guest::{Guest, GuestBytes, GuestCache, GuestStep};
 pub use inspect::TokenPicture;
 pub use ledger::Footprint;
 pub use lengths::Lengths;
@@ -136,6 +136,16 @@ pub enum CacheError {
         "attention of layer {layer} returned {actual} numbers and {expected} were expected: one for each of the queries"
     )]
     Guest { layer: usize, expected: usize, actual: usize },
+    #[error("the code of `mine` panicked in layer {layer}: {said}")]
+    GuestPanicked { layer: usize, said: String },
+    #[error(
+        "`mine` is a learner's own cache, and none is registered here: a lab opens the window with it (`kvlab lab open N`)"
+    )]
+    NoGuest,
+    #[error("`mine` cannot store this model: {0}")]
+    GuestRefused(String),
+    #[error("`mine` was left in the middle of a step and cannot go on; run it again")]
+    GuestBroken,
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }

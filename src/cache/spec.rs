@@ -1,7 +1,7 @@
 //! The cache specification: three independent questions, one grammar.
 //!
 //! ```text
-//! lane      = "none" | layout { "+" part }
+//! lane      = "none" | "mine" | layout { "+" part }
 //! layout    = "concat" | "contiguous" | "paged" [ ":" B ]            B from 1, default 16
 //! part      = format | retention | "rot"                             each axis at most once, any order
 //! format    = "f32" | "f16" | "bf16" | "f8" | "int8" | "q8_0" | "q4_0" | "int4"
@@ -19,6 +19,8 @@ use std::{fmt, str::FromStr};
 pub enum Lane {
     /// No cache: every step re-runs the model over the whole sequence.
     None,
+    /// A learner's own cache, which a lab registers ([`super::guest::register`]).
+    Mine,
     /// Keys and values are stored as the specification says.
     Cache(CacheSpec),
 }
@@ -127,6 +129,8 @@ impl Lane {
     pub fn is_lossless(&self) -> bool {
         match self {
             Self::None => true,
+            // Nobody knows.
+            Self::Mine => false,
             Self::Cache(spec) => spec.format == Format::F32 && !spec.rotate && spec.retention == Retention::All,
         }
     }
@@ -330,6 +334,7 @@ impl FromStr for Lane {
         let text = text.trim();
         match text.split_once('+') {
             None if text == "none" => Ok(Self::None),
+            None if text == "mine" => Ok(Self::Mine),
             Some(("none", rest)) => Err(SpecError::NoneTakesNoParts(rest.into())),
             _ => text.parse().map(Self::Cache),
         }
@@ -348,6 +353,7 @@ impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
+            Self::Mine => f.write_str("mine"),
             Self::Cache(spec) => spec.fmt(f),
         }
     }

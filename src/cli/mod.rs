@@ -7,12 +7,14 @@ mod bench;
 mod compare;
 mod doctor;
 mod generate;
+mod lab;
 mod models;
 mod options;
 mod plan;
 mod plot;
 mod progress;
 mod quality;
+mod quiz;
 mod run;
 mod show;
 #[cfg(feature = "app")]
@@ -58,6 +60,7 @@ Examples:
   kvlab plot bench1 --out figures
   kvlab show run1/trace.jsonl                   the table of a run, also of one that was cut off
   kvlab plan --model 7b --memory 24GB --users 10    how many users fit, nothing is loaded
+  kvlab lab start 1                             learn it by building it: the first of the labs
   kvlab doctor                                  what this machine is and can";
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +83,10 @@ enum Command {
     Plan(plan::Args),
     /// List the models that can be run.
     Models,
+    /// Work on the labs: check your code, get hints, see how far you are.
+    Lab(lab::Args),
+    /// Answer questions on the KV cache; each answer is explained.
+    Quiz(quiz::Args),
     /// Describe this machine: processor, threads, SIMD, memory bandwidth, devices; check and measure a GPU.
     Doctor(doctor::Args),
     /// Open the window (what `kvlab` alone does).
@@ -161,6 +168,8 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
         Some(Command::Show(args)) => show::run(&args),
         Some(Command::Plan(args)) => plan::run(&args),
         Some(Command::Models) => models::run(),
+        Some(Command::Lab(args)) => with_cancel(|| lab::run(&args, &CANCEL)),
+        Some(Command::Quiz(args)) => quiz::run(&args),
         Some(Command::Doctor(args)) => with_cancel(|| doctor::run(&args)),
         #[cfg(feature = "app")]
         Some(Command::App(args)) => window::run(&args),

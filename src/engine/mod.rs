@@ -28,6 +28,10 @@ pub enum EngineError {
     NoFork,
     #[error("a lane without a cache has nothing to fork")]
     NoCache,
+    #[error(
+        "`mine` keeps what it stores to itself: its layers, attention and numbers cannot be looked at, and it cannot be forked"
+    )]
+    Guest,
     #[error("there is no {what} {asked}: there are {n}, numbered from 0")]
     NotThere { what: &'static str, asked: usize, n: usize },
     #[error("sampling: {0}")]

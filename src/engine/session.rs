@@ -20,9 +20,9 @@ use std::{
 use candle_core::Tensor;
 
 use crate::{
-    cache::{Footprint, Format, KvStore, Lane, SeqId, StoreConfig, Uncached},
+    cache::{Footprint, Format, Guest, KvStore, Lane, SeqId, StoreConfig, Uncached},
     gpu::{Counts, memory_of},
-    model::{LoadedModel, Logits},
+    model::{Gpt2, LoadedModel, Logits},
 };
 
 use super::{
@@ -53,6 +53,8 @@ pub struct Session {
     lane: Lane,
     config: SessionConfig,
     cache: Option<(KvStore, SeqId)>,
+    /// The learner's cache, in the lane `mine`.
+    guest: Option<Guest>,
     sampler: Sampler,
     tokens: Vec<u32>,
     n_prompt: usize,
@@ -66,8 +68,9 @@ impl Session {
     pub fn new(model: Arc<LoadedModel>, lane: Lane, config: SessionConfig) -> Result<Self, EngineError> {
         let shape = model.model.config().kv_shape();
         let sampler = Sampler::new(&config.sampling, model.model.config().vocab_size)?;
+        let guest = matches!(lane, Lane::Mine).then(|| Guest::new(shape)).transpose()?;
         let cache = match lane {
-            Lane::None => None,
+            Lane::None | Lane::Mine => None,
             Lane::Cache(spec) => {
                 // Whoever wants to see it go on, or to cancel it, has asked for it before.
                 let calibrated = model.calibrated(spec, &mut |_| {}, &AtomicBool::new(false))?;
@@ -77,7 +80,18 @@ impl Session {
                 Some((store, seq))
             }
         };
-        Ok(Self { model, lane, config, cache, sampler, tokens: vec![], n_prompt: 0, logits: None, forks: vec![] })
+        Ok(Self {
+            model,
+            lane,
+            config,
+            cache,
+            guest,
+            sampler,
+            tokens: vec![],
+            n_prompt: 0,
+            logits: None,
+            forks: vec![],
+        })
     }
 
     #[must_use]
@@ -130,6 +144,9 @@ impl Session {
             return Err(EngineError::AlreadyStarted);
         }
         let result = self.step(prompt, Phase::Prefill, cancel);
+        if result.is_err() && self.guest.is_some() {
+            self.guest = Some(Guest::new(self.model.model.config().kv_shape())?);
+        }
         if result.is_err()
             && let Some((store, seq)) = &mut self.cache
         {
@@ -210,7 +227,7 @@ impl Session {
                 self.tokens = tokens;
                 result?
             }
-            Lane::Cache(_) => self.step(&[newest], Phase::Decode, cancel)?,
+            Lane::Mine | Lane::Cache(_) => self.step(&[newest], Phase::Decode, cancel)?,
         };
         self.tokens.push(record.token_id);
         Ok(record)
@@ -223,14 +240,16 @@ impl Session {
         // Tokens that the new ones see besides themselves.
         let past = match &self.cache {
             Some((store, seq)) => store.n_live(*seq)?,
-            None => 0,
+            None => self.guest.as_ref().map_or(0, Guest::len),
         };
-        let chunk = match (&self.cache, self.config.prefill_chunk) {
-            (Some(_), Some(chunk)) => chunk.max(1),
+        let keeps_rows = self.cache.is_some() || self.guest.is_some();
+        let chunk = match (keeps_rows, self.config.prefill_chunk) {
+            (true, Some(chunk)) => chunk.max(1),
             _ => new.len(),
         };
         let (logits, token_id, sample_secs) = {
             let (logits, mut last_step) = match &mut self.cache {
+                None if let Some(guest) = &mut self.guest => (guest_pass(model, guest, new, chunk, cancel)?, None),
                 None => {
                     let mut kv = Uncached::new(model.config().heads(), new.len());
                     (model.forward(new, &mut kv, None, Logits::Last, cancel)?, None)
@@ -295,6 +314,8 @@ impl Session {
         // The footprint is the store's, forks included; how much is cached is the lane's.
         if let Some((store, seq)) = &self.cache {
             record.cached_tokens = store.n_live(*seq)? as u64;
+        } else if let Some(guest) = &self.guest {
+            record.cached_tokens = guest.len() as u64;
         }
         let token_bytes = self.cache.as_ref().map_or(0, |(store, _)| store.token_bytes());
         let exact_bytes = self.cache.as_ref().map_or(Ok(0), |(store, seq)| store.exact_extra_bytes(*seq))?;
@@ -311,12 +332,37 @@ impl Session {
 
     fn format(&self) -> Format {
         match self.lane {
-            Lane::None => Format::F32,
+            Lane::None | Lane::Mine => Format::F32,
             Lane::Cache(spec) => spec.format,
         }
     }
 
     fn footprint(&self) -> Footprint {
-        self.cache.as_ref().map(|(store, _)| store.footprint()).unwrap_or_default()
+        let guest = || {
+            let guest = self.guest.as_ref()?;
+            let bytes = guest.bytes();
+            let (reserved_bytes, used_bytes) = (bytes.reserved_bytes, bytes.used_bytes);
+            let (copied_bytes, live_tokens) = (bytes.copied_bytes, guest.len() as u64);
+            let told = Footprint { reserved_bytes, used_bytes, copied_bytes, live_tokens, ..Footprint::default() };
+            // It tells no more: all that it allocated is its one sequence's.
+            Some(Footprint { held_bytes: reserved_bytes, ..told })
+        };
+        self.cache.as_ref().map(|(store, _)| store.footprint()).or_else(guest).unwrap_or_default()
     }
+}
+
+/// The logits `[1, V]` of the last of `new` tokens, over a learner's cache, `chunk` tokens a pass.
+fn guest_pass(
+    model: &Gpt2,
+    guest: &mut Guest,
+    new: &[u32],
+    chunk: usize,
+    cancel: &AtomicBool,
+) -> Result<Tensor, EngineError> {
+    let (before, last) = new.split_at((new.len() - 1) / chunk * chunk);
+    let heads = model.config().heads();
+    for tokens in before.chunks(chunk) {
+        guest.step(heads, tokens.len(), |step| model.hidden(tokens, step, None, cancel))?;
+    }
+    Ok(guest.step(heads, last.len(), |step| model.forward(last, step, None, Logits::Last, cancel))?)
 }

@@ -56,6 +56,7 @@ impl Experiment {
         let lane = run.session.lane();
         let reason = match lane {
             Lane::None => Some("it has no cache".into()),
+            Lane::Mine => Some("its cache is a learner's, and cannot be forked".into()),
             Lane::Cache(spec) if !matches!(spec.layout, Layout::Paged { .. }) => {
                 Some("only blocks of a pool can be shared; take a lane paged:B".into())
             }

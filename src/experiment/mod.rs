@@ -318,7 +318,7 @@ fn with_forks(lane: Lane, shape: KvShape, alone: StoreConfig) -> Result<StoreCon
             let memory_limit_bytes = Some(KvStore::pool_bytes(spec, shape, alone)?.saturating_add(on_top));
             Ok(StoreConfig { max_sequences: 1 + MAX_FORKS, memory_limit_bytes })
         }
-        Lane::Cache(_) | Lane::None => Ok(alone),
+        Lane::Cache(_) | Lane::None | Lane::Mine => Ok(alone),
     }
 }
 

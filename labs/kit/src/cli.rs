@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{Lab, hints::LEVELS};
+use crate::{LEVELS, Lab, print};
 
 /// A lab of kvlab. Your file is src/exercise.rs; README.md has the tasks.
 #[derive(Debug, Parser)]
@@ -64,7 +64,7 @@ fn dispatch(lab: &Lab, command: &Command, out: &mut dyn Write) -> Result<ExitCod
             if *json {
                 writeln!(out, "{}", serde_json::to_string(&report)?)?;
             } else {
-                report.print(out, lab.next)?;
+                print(&report, out, lab.next)?;
             }
             Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }

@@ -4,10 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{
-    hints::{Hints, LEVELS},
-    report::{Check, Report, Verdict, run},
-};
+use crate::{Check, Hints, LEVELS, Report, Verdict, print, run};
 
 /// One module that is checked.
 #[derive(Clone, Copy)]
@@ -118,7 +115,7 @@ impl Lab {
             "the exercise is red for another reason: {first:?}"
         );
         let mut shown = vec![];
-        report.print(&mut shown, self.next)?;
+        print(&report, &mut shown, self.next)?;
         let shown = String::from_utf8(shown)?;
         ensure!(self.readme.contains(shown.trim()), "the README shows another first run than this:\n{shown}");
         Ok(())

@@ -6,16 +6,18 @@
 mod caught;
 mod cli;
 pub mod compare;
-mod hints;
 mod lab;
 mod report;
 pub mod story;
 
 pub use caught::{Caught, caught};
 pub use cli::main;
-pub use hints::{Hints, LEVELS};
+pub use kvlab::course::{
+    Found, Report, Verdict,
+    hints::{Hints, LEVELS},
+};
 pub use lab::{Lab, Variant};
-pub use report::{Check, Found, Report, Verdict, run};
+pub use report::{Check, print, run};
 
 /// Compiles `checks.rs` for each module of functions, under the name `subject`, and lists them: the first is the exercise, the second the
 /// solution, the others are mistakes with the check that catches each.

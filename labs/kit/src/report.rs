@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use kvlab::course::{Found, Report, Verdict};
 
 use crate::caught::{Caught, caught};
 
@@ -14,34 +14,6 @@ pub struct Check {
     pub task: usize,
     pub name: &'static str,
     pub run: fn() -> Result<()>,
-}
-
-/// How a check ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verdict", content = "text", rename_all = "snake_case")]
-pub enum Verdict {
-    Passed,
-    /// A `todo!` was reached; its text.
-    NotWritten(String),
-    /// What was expected, what came, where to look.
-    Failed(String),
-}
-
-/// A check that was run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
-    pub task: usize,
-    pub name: String,
-    #[serde(flatten)]
-    pub verdict: Verdict,
-}
-
-/// What the checks found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    pub results: Vec<Found>,
-    /// Checks of later tasks, which were not run.
-    pub waiting: usize,
 }
 
 /// Runs the checks up to the first task with one that does not pass.
@@ -73,53 +45,31 @@ fn without_backtrace(error: &str) -> String {
     error.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
-impl Report {
-    #[must_use]
-    pub fn passed(&self) -> bool {
-        self.waiting == 0
-            && !self.results.is_empty()
-            && self.results.iter().all(|found| found.verdict == Verdict::Passed)
-    }
-
-    /// Checks that passed, and all there are.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        let passed = self.results.iter().filter(|found| found.verdict == Verdict::Passed).count();
-        (passed, self.results.len() + self.waiting)
-    }
-
-    /// The first check that did not pass.
-    #[must_use]
-    pub fn first_open(&self) -> Option<&Found> {
-        self.results.iter().find(|found| found.verdict != Verdict::Passed)
-    }
-
-    /// One line a check, and a sentence for each that did not pass; `next` is what to do when all pass.
-    ///
-    /// # Errors
-    /// Those of writing.
-    pub fn print(&self, out: &mut dyn Write, next: &str) -> io::Result<()> {
-        for Found { task, name, verdict } in &self.results {
-            match verdict {
-                Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
-                Verdict::NotWritten(text) => {
-                    writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?;
-                    let begin = if *task == 1 { "your work starts here" } else { "here it goes on" };
-                    writeln!(out, "This is expected: {begin}, in src/exercise.rs.")?;
-                }
-                Verdict::Failed(text) => {
-                    writeln!(out, "task {task}  FAILED  {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
-                }
+/// One line a check, and a sentence for each that did not pass; `next` is what to do when all pass.
+///
+/// # Errors
+/// Those of writing.
+pub fn print(report: &Report, out: &mut dyn Write, next: &str) -> io::Result<()> {
+    for Found { task, name, verdict } in &report.results {
+        match verdict {
+            Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
+            Verdict::NotWritten(text) => {
+                writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?;
+                let begin = if *task == 1 { "your work starts here" } else { "here it goes on" };
+                writeln!(out, "This is expected: {begin}, in src/exercise.rs.")?;
+            }
+            Verdict::Failed(text) => {
+                writeln!(out, "task {task}  FAILED  {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
             }
         }
-        if self.passed() {
-            writeln!(out, "\nAll {} checks pass. {next}", self.results.len())?;
-        } else if self.waiting > 0 {
-            let wait = if self.waiting == 1 { "check waits" } else { "checks wait" };
-            writeln!(out, "{} more {wait} behind this task.", self.waiting)?;
-        }
-        Ok(())
     }
+    if report.passed() {
+        writeln!(out, "\nAll {} checks pass. {next}", report.results.len())?;
+    } else if report.waiting > 0 {
+        let wait = if report.waiting == 1 { "check waits" } else { "checks wait" };
+        writeln!(out, "{} more {wait} behind this task.", report.waiting)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,16 +114,16 @@ mod tests {
 
     #[test]
     fn what_is_printed_tells_the_three_apart() {
-        let print = |report: &Report| {
+        let printed = |report: &Report| {
             let mut out = vec![];
-            report.print(&mut out, "Next.").expect("printed");
+            super::print(report, &mut out, "Next.").expect("printed");
             String::from_utf8(out).expect("utf8")
         };
-        let todo = print(&run(&[check(1, "a", || todo!("write it")), check(2, "b", || Ok(()))]));
+        let todo = printed(&run(&[check(1, "a", || todo!("write it")), check(2, "b", || Ok(()))]));
         assert!(
             todo.contains("to do   a") && todo.contains("your work starts here") && todo.contains("1 more check waits")
         );
-        assert!(print(&run(&[check(1, "a", || bail!("expected 4"))])).contains("FAILED  a\n\n  expected 4"));
-        assert!(print(&run(&[check(1, "a", || Ok(()))])).contains("All 1 checks pass. Next."));
+        assert!(printed(&run(&[check(1, "a", || bail!("expected 4"))])).contains("FAILED  a\n\n  expected 4"));
+        assert!(printed(&run(&[check(1, "a", || Ok(()))])).contains("All 1 checks pass. Next."));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Term;
 
-pub(super) static TERMS: [Term; 106] = [
+pub(super) static TERMS: [Term; 107] = [
     Term::new(
         "agreement",
         "The share of predictions whose likeliest token is the exact lane's. It is also called top-1 agreement.",
@@ -208,6 +208,7 @@ pub(super) static TERMS: [Term; 106] = [
         "A number for each token of the vocabulary. Their softmax gives the probabilities of the next token.",
     ),
     Term::new("metadata", "What a cache keeps beside rows and scales: block tables, free lists, and counts."),
+    Term::new("mine", "The lane of a learner's own cache. A lab registers it and opens the window with it."),
     Term::new("nats", "The unit of KL divergence with the natural logarithm. One nat is 1.44 bits."),
     Term::new("none", "The lane without a cache. Every token runs the model over everything before it."),
     Term::new(

@@ -86,7 +86,8 @@ impl App {
     /// The lanes of the run, or of the form where there is none, without those that store nothing.
     pub(super) fn cached_lanes(&self) -> String {
         let lanes = crate::cache::spec::parse_lanes(&self.form.lanes).unwrap_or_default();
-        let names: Vec<String> = lanes.iter().filter(|lane| **lane != Lane::None).map(Lane::to_string).collect();
+        let names: Vec<String> =
+            lanes.iter().filter(|lane| matches!(lane, Lane::Cache(_))).map(Lane::to_string).collect();
         names.join(",")
     }
 }

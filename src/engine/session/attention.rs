@@ -82,6 +82,9 @@ impl Session {
 
     /// Runs `new` once per group of layers and keeps the rows of the positions from `first` on.
     fn watch(&mut self, new: &[u32], first: usize, cancel: &AtomicBool) -> Result<Attention, EngineError> {
+        if self.guest.is_some() {
+            return Err(EngineError::Guest);
+        }
         let model = self.model.clone();
         let model = &model.model;
         let config = model.config();

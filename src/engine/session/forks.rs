@@ -38,6 +38,9 @@ impl Session {
             return Err(EngineError::NotStarted);
         };
         let logits = logits.to_vec1::<f32>()?;
+        if self.guest.is_some() {
+            return Err(EngineError::Guest);
+        }
         let Some((store, seq)) = &mut self.cache else { return Err(EngineError::NoCache) };
         let len = self.tokens.len();
         let of_forks = self.forks.iter().filter(|fork| fork.began.0 == len).map(|fork| fork.began.1);

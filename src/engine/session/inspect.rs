@@ -95,6 +95,9 @@ impl Session {
     /// token has to be stored for its attention. Nothing changes either way.
     pub fn inspect(&mut self, ask: Ask, cancel: &AtomicBool) -> Result<Inspection, EngineError> {
         let Some(stored_tokens) = self.tokens.len().checked_sub(1) else { return Err(EngineError::NotStarted) };
+        if self.guest.is_some() {
+            return Err(EngineError::Guest);
+        }
         let model = self.model.clone();
         let model = &model.model;
         let heads = model.config().heads();
@@ -138,7 +141,7 @@ fn tile_tokens(lane: Lane) -> usize {
             Layout::Paged { block_len } => block_len.clamp(TILE_RANGE.0, TILE_RANGE.1),
             Layout::Concat | Layout::Contiguous => TILE_TOKENS,
         },
-        Lane::None => TILE_TOKENS,
+        Lane::None | Lane::Mine => TILE_TOKENS,
     }
 }
 

@@ -38,6 +38,9 @@ impl Session {
         n_layers: usize,
         cancel: &AtomicBool,
     ) -> Result<Vec<LayerStep>, EngineError> {
+        if self.guest.is_some() {
+            return Err(EngineError::Guest);
+        }
         let model = self.model.clone();
         let model = &model.model;
         let tokens = match (self.tokens.last(), &self.cache) {

@@ -3,7 +3,7 @@
 use std::{sync::atomic::AtomicBool, time::Instant};
 
 use super::Session;
-use crate::engine::EngineError;
+use crate::{cache::GuestStep, engine::EngineError};
 
 /// What it took to bring the tokens so far into another cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -37,6 +37,14 @@ impl Session {
                 step.commit(tokens_in == seen.len())?;
             }
             model.model.device().synchronize()?;
+        }
+        if let (Some(guest), false) = (&mut self.guest, seen.is_empty()) {
+            let chunk = self.config.prefill_chunk.unwrap_or(seen.len()).max(1);
+            for tokens in seen.chunks(chunk) {
+                let run = |step: &mut GuestStep<'_>| model.model.hidden(tokens, step, None, cancel);
+                guest.step(model.model.config().heads(), tokens.len(), run)?;
+                tokens_in += tokens.len();
+            }
         }
         self.tokens = std::mem::take(&mut other.tokens);
         self.n_prompt = other.n_prompt;

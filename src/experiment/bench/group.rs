@@ -243,7 +243,9 @@ impl GroupRun<'_> {
                 false,
                 LaneBytes::of(*spec, shape).map_or(0, |lane| lane.n_layer * lane.plane_bytes.iter().sum::<u64>()),
             ),
-            Engine::Kvlab(Subject::Candle(_)) => (false, shape.formula_bytes_per_token(Format::F32)),
+            Engine::Kvlab(Subject::Candle(_) | Subject::Lane(Lane::Mine)) => {
+                (false, shape.formula_bytes_per_token(Format::F32))
+            }
             Engine::Peer { peer, lane } => hello(*peer)
                 .map_or((false, 0), |hello| (hello.is_uncached(lane), hello.token_bytes(lane, arm.weights, shape))),
         };

@@ -101,6 +101,11 @@ impl LocalArm {
         let shape = model.model.config().kv_shape();
         let cache = match subject {
             Subject::Lane(Lane::None) => Cache::None,
+            Subject::Lane(Lane::Mine) => {
+                return Err(BenchError::Matrix(
+                    "`mine` is a learner's own cache; `kvlab lab open N` measures it".into(),
+                ));
+            }
             Subject::Candle(cache) => Cache::Candle(CandleKv::new(cache, shape, test.batch)),
             Subject::Lane(Lane::Cache(spec)) => {
                 let store = Box::new(store(&model, spec, test, calibrating, cancel)?);

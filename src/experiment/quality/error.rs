@@ -15,7 +15,7 @@ pub enum QualityError {
     NoLanes,
     #[error(
         "lane `none` stores nothing, so there is no loss to measure and no byte to count; every lane is compared with the \
-         exact `contiguous`, which always runs. Leave `none` out"
+         exact `contiguous`, which always runs. Leave `none` and `mine` out"
     )]
     NoCache,
     #[error("there is no text to read; give one story at least, or a text that is longer than its prompt")]
@@ -65,7 +65,7 @@ pub(super) fn check(
     if lanes.is_empty() {
         return Err(QualityError::NoLanes);
     }
-    if lanes.contains(&Lane::None) {
+    if lanes.iter().any(|lane| !matches!(lane, Lane::Cache(_))) {
         return Err(QualityError::NoCache);
     }
     if passages.is_empty() {

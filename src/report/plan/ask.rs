@@ -86,7 +86,7 @@ impl Ask {
 /// [`AskError::Lanes`] for text that names no lanes, [`AskError::NoCache`] where `none` is among them.
 pub fn cached_lanes(text: &str) -> Result<Vec<CacheSpec>, AskError> {
     let spec = |lane| match lane {
-        Lane::None => Err(AskError::NoCache),
+        Lane::None | Lane::Mine => Err(AskError::NoCache),
         Lane::Cache(spec) => Ok(spec),
     };
     parse_lanes(text)?.into_iter().map(spec).collect()

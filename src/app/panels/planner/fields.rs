@@ -116,7 +116,7 @@ pub fn lanes_of_run(lanes: &str) -> Option<String> {
     for lane in parse_lanes(lanes).ok()? {
         let name = lane.to_string();
         // A lane that is there twice has one plan.
-        if lane != Lane::None && !cached.contains(&name) {
+        if matches!(lane, Lane::Cache(_)) && !cached.contains(&name) {
             cached.push(name);
         }
     }

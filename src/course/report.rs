@@ -1,0 +1,53 @@
+//! What the checks of a lab found, as its program writes it and the runner and the window read it.
+
+use serde::{Deserialize, Serialize};
+
+/// How a check ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", content = "text", rename_all = "snake_case")]
+pub enum Verdict {
+    Passed,
+    /// A `todo!` was reached; its text.
+    NotWritten(String),
+    /// What was expected, what came, where to look.
+    Failed(String),
+}
+
+/// A check that was run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    pub task: usize,
+    pub name: String,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What the checks found, in the order of the tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub results: Vec<Found>,
+    /// Checks of later tasks, which were not run.
+    pub waiting: usize,
+}
+
+impl Report {
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.waiting == 0
+            && !self.results.is_empty()
+            && self.results.iter().all(|found| found.verdict == Verdict::Passed)
+    }
+
+    /// Checks that passed, and all there are.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let passed = self.results.iter().filter(|found| found.verdict == Verdict::Passed).count();
+        (passed, self.results.len() + self.waiting)
+    }
+
+    /// The first check that did not pass.
+    #[must_use]
+    pub fn first_open(&self) -> Option<&Found> {
+        self.results.iter().find(|found| found.verdict != Verdict::Passed)
+    }
+}
