@@ -33,6 +33,9 @@ pub struct GuestBytes {
     pub copied_bytes: u64,
 }
 
+/// What `todo!` puts before its text.
+const TODO: &str = "not yet implemented: ";
+
 /// Makes an empty cache for a model, or says why it cannot.
 pub type MakeGuest = fn(KvShape) -> Result<Box<dyn GuestCache>, String>;
 
@@ -106,7 +109,13 @@ impl Guest {
 
 /// Calls a learner's code: a panic in it is an error of this lane and not the end of the program.
 fn unless_panics<T>(layer: usize, call: impl FnOnce() -> T) -> Result<T, CacheError> {
-    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| CacheError::GuestPanicked { layer, said: said(&*payload) })
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let said = said(&*payload);
+        match said.strip_prefix(TODO) {
+            Some(todo) => CacheError::GuestNotWritten(todo.to_owned()),
+            None => CacheError::GuestPanicked { layer, said },
+        }
+    })
 }
 
 fn said(payload: &(dyn Any + Send)) -> String {

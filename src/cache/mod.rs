@@ -136,6 +136,8 @@ pub enum CacheError {
         "attention of layer {layer} returned {actual} numbers and {expected} were expected: one for each of the queries"
     )]
     Guest { layer: usize, expected: usize, actual: usize },
+    #[error("`mine` is not written yet: {0}")]
+    GuestNotWritten(String),
     #[error("the code of `mine` panicked in layer {layer}: {said}")]
     GuestPanicked { layer: usize, said: String },
     #[error(

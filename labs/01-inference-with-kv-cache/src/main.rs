@@ -1,4 +1,4 @@
-//! `check` and `bench`: parse, run, exit code.
+//! What every lab does, and `generate` and `bench`.
 
 use std::{
     io::{self, Write},
@@ -6,15 +6,16 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use lab01::{
+    LAB,
     bench::{Options, bench},
-    checks::{self, Reference},
+    checks::{PROMPTS, Reference},
     contract::{Exercise, Solution},
-    generate::{self, generate},
+    generate,
     given::Model,
-    wrong::{WRONG, Wrong},
+    variants::generator,
 };
 
 /// Lab 01: GPT-2 inference without and with a KV cache. Your file is src/exercise.rs; README.md has the tasks.
@@ -26,15 +27,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check src/exercise.rs, task by task.
-    Check {
-        /// Check the solution instead.
-        #[arg(long, conflicts_with = "wrong")]
-        solution: bool,
-        /// Check one of the planted mistakes instead (a file of src/wrong/, without `.rs`).
-        #[arg(long)]
-        wrong: Option<String>,
-    },
+    #[command(flatten)]
+    Lab(labkit::Command),
     /// Let your two loops continue a text.
     Generate(Generate),
     /// Measure your two loops token by token and draw the curves.
@@ -50,7 +44,7 @@ struct Generate {
     #[arg(long)]
     wrong: Option<String>,
     /// The text to continue.
-    #[arg(long, default_value = checks::PROMPTS[0])]
+    #[arg(long, default_value = PROMPTS[0])]
     prompt: String,
     /// New tokens of each loop.
     #[arg(long, default_value_t = 24)]
@@ -85,42 +79,23 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
-    let (reference, model) = (Reference::new()?, Model::story()?);
     match command {
-        Command::Check { solution, wrong } => {
-            let report = match wrong {
-                Some(name) => (planted(name)?.check)(&reference, &model),
-                None if *solution => checks::run::<Solution>(&reference, &model),
-                None => checks::run::<Exercise>(&reference, &model),
-            };
-            report.print(out)?;
-            Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        Command::Lab(command) => return labkit::dispatch(&LAB, command, out),
         Command::Generate(Generate { solution, wrong, prompt, tokens, chunk }) => {
-            let mistake = wrong.as_deref().map(planted).transpose()?;
-            let mistake_in = mistake.map(Wrong::task);
+            let name = wrong.as_deref().unwrap_or(if *solution { "solution" } else { "exercise" });
+            let (generate, mistake_in) = generator(name)?;
             let options = generate::Options { prompt: prompt.clone(), tokens: *tokens, chunk: *chunk, mistake_in };
-            match mistake {
-                Some(mistake) => (mistake.generate)(&reference, &model, &options, out)?,
-                None if *solution => generate::<Solution>(&reference, &model, &options, out)?,
-                None => generate::<Exercise>(&reference, &model, &options, out)?,
-            }
-            Ok(ExitCode::SUCCESS)
+            generate(&Reference::new()?, &Model::story()?, &options, out)?;
         }
         Command::Bench(Bench { solution, tokens, rounds, out: svg }) => {
+            let (reference, model) = (Reference::new()?, Model::story()?);
             let options = Options { tokens: *tokens, rounds: *rounds };
             if *solution {
                 bench::<Solution>(&reference, &model, options, svg, out)?;
             } else {
                 bench::<Exercise>(&reference, &model, options, svg, out)?;
             }
-            Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-fn planted(name: &str) -> Result<&'static Wrong> {
-    let known = || WRONG.iter().map(|wrong| wrong.name).collect::<Vec<_>>().join(", ");
-    let found = WRONG.iter().find(|wrong| wrong.name == name);
-    found.with_context(|| format!("no planted mistake `{name}`; there are {}", known()))
+    Ok(ExitCode::SUCCESS)
 }

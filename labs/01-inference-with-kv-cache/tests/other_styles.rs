@@ -4,7 +4,7 @@
 use anyhow::Result;
 use candle_core::{D, Device, Tensor};
 use lab01::{
-    checks::{self, Reference, Verdict},
+    checks::{Checks, Report, Verdict},
     contract::{Lab, Solution},
     given::{self, Model, Sampler},
     solution,
@@ -80,16 +80,15 @@ impl<const SEES_LATER: bool> Lab for MasksAfterSoftmax<SEES_LATER> {
     }
 }
 
-fn check<L: Lab>() -> checks::Report {
-    let (reference, model) = (Reference::new().expect("embedded"), Model::story().expect("embedded"));
-    checks::run::<L>(&reference, &model)
+fn check<L: Lab>() -> Report {
+    labkit::run(Checks::<L>::ALL)
 }
 
 #[test]
 fn masking_after_softmax_is_right() {
     let report = check::<MasksAfterSoftmax<false>>();
-    for (check, verdict) in &report.results {
-        assert_eq!(*verdict, Verdict::Passed, "{}", check.name);
+    for found in &report.results {
+        assert_eq!(found.verdict, Verdict::Passed, "{}", found.name);
     }
     assert!(report.passed());
 }
@@ -97,7 +96,9 @@ fn masking_after_softmax_is_right() {
 #[test]
 fn looking_ahead_is_not_causal() {
     let report = check::<MasksAfterSoftmax<true>>();
-    let (_, verdict) =
-        report.results.iter().find(|(check, _)| check.name == "attention_is_causal").expect("it was run");
-    assert!(matches!(verdict, Verdict::Failed(why) if why.contains("a query must see no later key")), "{verdict:?}");
+    let found = report.results.iter().find(|found| found.name == "attention_is_causal").expect("it was run");
+    assert!(
+        matches!(&found.verdict, Verdict::Failed(why) if why.contains("a query must see no later key")),
+        "{found:?}"
+    );
 }

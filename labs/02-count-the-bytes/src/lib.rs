@@ -32,4 +32,5 @@ pub static LAB: labkit::Lab = labkit::Lab {
     variants: VARIANTS,
     next: "Now hold your numbers against real caches: cargo run --release -p lab02 -- show",
     show: show::show,
+    window: labkit::Window { lanes: "contiguous,paged:16,paged:16+int8", pane: "Plan", tokens: 100, mine: None },
 };

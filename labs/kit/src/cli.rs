@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::{LEVELS, Lab, print};
+use crate::{LEVELS, Lab, print, window::open};
 
 /// A lab of kvlab. Your file is src/exercise.rs; README.md has the tasks.
 #[derive(Debug, Parser)]
@@ -17,8 +18,9 @@ struct Cli {
     command: Command,
 }
 
+/// What every lab's program does.
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Check src/exercise.rs, task by task.
     Check {
         /// Check the solution instead.
@@ -46,6 +48,15 @@ enum Command {
         #[arg(long)]
         wrong: Option<String>,
     },
+    /// Open kvlab's window on the lab's subject; a cache of yours is the lane `mine` in it.
+    Open {
+        /// With the solution's cache instead of yours.
+        #[arg(long)]
+        solution: bool,
+        /// Write a picture of the window once the lanes have run, and open none.
+        #[arg(long, value_name = "FILE.png")]
+        screenshot: Option<PathBuf>,
+    },
 }
 
 /// The `main` of a lab.
@@ -57,7 +68,11 @@ pub fn main(lab: &Lab) -> ExitCode {
     })
 }
 
-fn dispatch(lab: &Lab, command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
+/// Does it.
+///
+/// # Errors
+/// A sentence for the learner.
+pub fn dispatch(lab: &Lab, command: &Command, out: &mut dyn Write) -> Result<ExitCode> {
     match command {
         Command::Check { solution, wrong, json } => {
             let report = lab.check(chosen(*solution, wrong.as_deref()))?;
@@ -79,6 +94,10 @@ fn dispatch(lab: &Lab, command: &Command, out: &mut dyn Write) -> Result<ExitCod
         }
         Command::Show { solution, wrong } => {
             (lab.show)(lab.variant(chosen(*solution, wrong.as_deref()))?.name, out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Open { solution, screenshot } => {
+            open(lab.window, *solution, screenshot.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
     }

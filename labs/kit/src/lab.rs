@@ -4,7 +4,7 @@ use std::{fs, io::Write, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{Check, Hints, LEVELS, Report, Verdict, print, run};
+use crate::{Check, Hints, LEVELS, Report, Verdict, Window, print, run};
 
 /// One module that is checked.
 #[derive(Clone, Copy)]
@@ -27,6 +27,7 @@ pub struct Lab {
     pub next: &'static str,
     /// What the learner's code does, measured: `show`, with the name of a variant.
     pub show: fn(variant: &str, out: &mut dyn Write) -> Result<()>,
+    pub window: Window,
 }
 
 impl Lab {

@@ -9,15 +9,17 @@ pub mod compare;
 mod lab;
 mod report;
 pub mod story;
+mod window;
 
 pub use caught::{Caught, caught};
-pub use cli::main;
+pub use cli::{Command, dispatch, main};
 pub use kvlab::course::{
     Found, Report, Verdict,
     hints::{Hints, LEVELS},
 };
 pub use lab::{Lab, Variant};
 pub use report::{Check, print, run};
+pub use window::{Mine, Window};
 
 /// Compiles `checks.rs` for each module of functions, under the name `subject`, and lists them: the first is the exercise, the second the
 /// solution, the others are mistakes with the check that catches each.

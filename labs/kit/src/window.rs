@@ -1,0 +1,55 @@
+//! A lab in kvlab's window, with the learner's cache as the lane `mine`.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+use kvlab::{
+    app::{self, Options},
+    cache::guest::{MakeGuest, register},
+};
+
+/// What the window shows of a lab.
+#[derive(Clone, Copy)]
+pub struct Window {
+    /// Lanes; `mine` among them where the lab has a cache.
+    pub lanes: &'static str,
+    /// The pane, by its name.
+    pub pane: &'static str,
+    /// New tokens of each lane.
+    pub tokens: usize,
+    pub mine: Option<Mine>,
+}
+
+/// Caches that become the lane `mine`.
+#[derive(Clone, Copy)]
+pub struct Mine {
+    pub exercise: MakeGuest,
+    pub solution: MakeGuest,
+}
+
+/// Opens the window, or writes its picture once the lanes have run.
+///
+/// # Errors
+/// No display, or a run that failed, as one does whose cache is not written yet.
+pub fn open(window: Window, is_solution: bool, picture: Option<&Path>) -> Result<()> {
+    if let Some(mine) = window.mine {
+        register(if is_solution { mine.solution } else { mine.exercise });
+    }
+    let pane = window.pane.parse().map_err(|error: String| anyhow!(error))?;
+    // A lane that has no room for more ends by itself; the window stays.
+    let options = Options {
+        lanes: window.lanes.into(),
+        pane,
+        tokens: window.tokens,
+        autorun: window.mine.is_some() || picture.is_some(),
+        ..Options::default()
+    };
+    match picture {
+        Some(path) => {
+            app::check_picture(path)?;
+            app::draw(&options, path)?;
+        }
+        None => app::run(options)?,
+    }
+    Ok(())
+}
