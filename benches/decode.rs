@@ -83,7 +83,7 @@ fn decode(criterion: &mut Criterion) {
         group.sample_size(10);
         for depth in DEPTHS.into_iter().filter(|depth| *depth < model.config().n_positions) {
             match lane {
-                Lane::None => {
+                Lane::None | Lane::Mine => {
                     let tokens = ids(depth + 1);
                     group.throughput(Throughput::Bytes(weight_bytes(model.config(), WeightType::F32)));
                     group.bench_function(format!("tg@d{depth}"), |bench| bench.iter(|| uncached(model, &tokens)));
@@ -105,7 +105,7 @@ fn decode(criterion: &mut Criterion) {
         let prompt = ids(PROMPT.min(model.config().n_positions));
         group.throughput(Throughput::Elements(prompt.len() as u64));
         group.bench_function(format!("pp{}", prompt.len()), |bench| match lane {
-            Lane::None => bench.iter(|| uncached(model, &prompt)),
+            Lane::None | Lane::Mine => bench.iter(|| uncached(model, &prompt)),
             Lane::Cache(spec) => bench.iter_custom(|n| {
                 let run = |(store, seq): &mut (KvStore, _)| append(model, store, *seq, &prompt);
                 let reset = |(store, seq): &mut (KvStore, _)| store.truncate(*seq, 0).expect("shorter");

@@ -54,7 +54,7 @@ fn inspect(session: &mut Session, layer: usize, head: usize, position: usize) ->
 
 fn spec_of(lane: &str) -> Option<kvlab::cache::CacheSpec> {
     match lane.parse().expect(lane) {
-        Lane::None => None,
+        Lane::None | Lane::Mine => None,
         Lane::Cache(spec) => Some(spec),
     }
 }

@@ -152,7 +152,7 @@ fn live(store: &KvStore, seq: SeqId) -> Vec<usize> {
 fn retention(spec: &str) -> Retention {
     match spec.parse::<Lane>().expect(spec) {
         Lane::Cache(spec) => spec.retention,
-        Lane::None => Retention::All,
+        Lane::None | Lane::Mine => Retention::All,
     }
 }
 

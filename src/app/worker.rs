@@ -115,6 +115,7 @@ pub struct Event {
 
 /// See [`Event`].
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one, a lane's, is what nearly all events are")]
 pub enum What {
     /// Bytes of one of the model's files that have come from the hub.
     Downloading {

@@ -63,7 +63,7 @@ fn ask(asked: &[&Question], input: &mut dyn BufRead, is_terminal: bool, out: &mu
                 break 'questions;
             }
             if !is_terminal {
-                write!(out, "{}\n", line.trim())?;
+                writeln!(out, "{}", line.trim())?;
             }
             if let Some(choice) = question.choice(&line) {
                 break choice;

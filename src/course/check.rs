@@ -13,7 +13,7 @@ use std::{
 use super::{Built, Course, CourseError, Lab, Report, Verdict, build, folder::read};
 
 /// Checks take a few seconds; only a loop that never ends reaches it.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 
 /// How it stands with a lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +109,9 @@ pub fn reset(lab: &Lab) -> Result<Option<PathBuf>, CourseError> {
     if yours == template {
         return Ok(None);
     }
-    let free = (1..).map(|n| lab.folder.join(format!("src/exercise.{n}.kept"))).find(|path| !path.exists());
-    let kept = free.unwrap_or_else(|| lab.folder.join("src/exercise.kept"));
+    let mut numbers = 1..=u32::MAX;
+    let free = |n| Some(lab.folder.join(format!("src/exercise.{n}.kept"))).filter(|path| !path.exists());
+    let kept = numbers.find_map(free).unwrap_or_else(|| lab.folder.join("src/exercise.kept"));
     written(&kept, &yours)?;
     written(&exercise, &template)?;
     Ok(Some(kept))

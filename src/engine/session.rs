@@ -343,7 +343,7 @@ impl Session {
             let bytes = guest.bytes();
             let (reserved_bytes, used_bytes) = (bytes.reserved_bytes, bytes.used_bytes);
             let (copied_bytes, live_tokens) = (bytes.copied_bytes, guest.len() as u64);
-            let told = Footprint { reserved_bytes, used_bytes, copied_bytes, live_tokens, ..Footprint::default() };
+            let told = Footprint { reserved_bytes, used_bytes, live_tokens, copied_bytes, ..Footprint::default() };
             // It tells no more: all that it allocated is its one sequence's.
             Some(Footprint { held_bytes: reserved_bytes, ..told })
         };

@@ -25,6 +25,9 @@ thread_local! {
 }
 
 /// Calls `f`; a panic in it prints nothing.
+///
+/// # Errors
+/// [`Caught`]
 pub fn caught<T>(f: impl FnOnce() -> anyhow::Result<T>) -> Result<T, Caught> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -69,7 +69,7 @@ impl Lab {
         let wrong: Vec<&Variant> = self.variants.iter().filter(|variant| variant.caught_by.is_some()).collect();
         ensure!(wrong.len() >= 3, "{} planted mistakes are too few", wrong.len());
         for variant in wrong {
-            self.is_caught(variant, folder)?;
+            Self::is_caught(variant, folder)?;
         }
         let files = fs::read_dir(folder.join("src/wrong"))?.count();
         let listed = self.variants.iter().filter(|variant| variant.caught_by.is_some()).count();
@@ -83,7 +83,7 @@ impl Lab {
         self.exercise_is_untouched(folder)
     }
 
-    fn is_caught(&self, variant: &Variant, folder: &Path) -> Result<()> {
+    fn is_caught(variant: &Variant, folder: &Path) -> Result<()> {
         let (name, caught_by) = (variant.name, variant.caught_by.unwrap_or_default());
         let report = run(variant.checks);
         let first = report.first_open().with_context(|| format!("{name} passes all checks"))?;

@@ -31,6 +31,7 @@ pub use window::{Mine, Window};
 ///     forgets_scales = wrong::forgets_scales, caught_by "bytes_of_a_token",
 /// }
 /// ```
+#[allow(clippy::crate_in_macro_def, reason = "the modules are the lab's own")]
 #[macro_export]
 macro_rules! variants {
     ($($name:ident = $($module:ident)::+ $(, caught_by $check:literal)?);+ $(;)?) => {
