@@ -122,8 +122,8 @@ pub fn nothing(run: &RunState) -> Option<&'static str> {
         }
         _ if run.progress() == 0 => "No token yet. The first one of each lane is compared here as soon as it is there.",
         _ => {
-            "The tokens of this run were not compared. A trace of an earlier kvlab has the tokens, but not how likely each \
-             lane held the others."
+            "The tokens of this run were not compared: it is a trace of `kvlab run` without --forced, or of an earlier kvlab. It has \
+             the tokens, but not how likely each lane held the others."
         }
     })
 }

@@ -140,14 +140,19 @@ impl Recording {
         let n_lanes = self.header.lanes.len();
         let mut header = self.header.clone();
         let (a, b) = (&self.header.machine.cpu, &other.header.machine.cpu);
-        let marks = if a == b { ["A".to_owned(), "B".to_owned()] } else { [short_cpu(a), short_cpu(b)] };
+        let marks = [short_cpu(a), short_cpu(b)];
+        let marks = if marks[0] == marks[1] { ["A".to_owned(), "B".to_owned()] } else { marks };
         let named = |names: &[String], mark: &str| -> Vec<String> {
             names.iter().map(|name| format!("{name} @ {mark}")).collect()
         };
         header.lanes = named(&self.header.lanes, &marks[0]);
         header.lanes.extend(named(&other.header.lanes, &marks[1]));
         header.workload.max_new_tokens = header.workload.max_new_tokens.max(other.header.workload.max_new_tokens);
-        header.workload.forced = false;
+        header.workload.forced = self.header.workload.forced && other.header.workload.forced;
+        // Of one machine only, it would be drawn for the lanes of the other, too.
+        if self.header.machine != other.header.machine {
+            header.floor = None;
+        }
         let mut joined = Self::new(header);
         // What happens before the first token, and then round by round.
         for round in 0..=self.rounds().max(other.rounds()) {
@@ -163,7 +168,10 @@ impl Recording {
                 }
             }
         }
-        joined.outcome = self.outcome.and(other.outcome);
+        joined.outcome = match (self.outcome, other.outcome) {
+            (Some(Outcome::Finished), end) | (end, Some(Outcome::Finished)) => end,
+            (end, _) => end,
+        };
         joined
     }
 
@@ -172,8 +180,7 @@ impl Recording {
     /// # Errors
     /// Those of writing; what stood there before stands there still.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder)?;
+        let file = files::file_beside(path)?;
         let mut trace = TraceWriter::new(BufWriter::new(file), self.header.clone())?;
         for event in &self.events {
             trace.event(event)?;
@@ -183,6 +190,7 @@ impl Recording {
             None => trace.into_inner(),
         };
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -272,16 +280,34 @@ fn short_cpu(cpu: &str) -> String {
     cpu.split_whitespace().find(has_digit).or(cpu.split_whitespace().next()).unwrap_or("unknown").to_owned()
 }
 
+/// As much of a prompt as tells two apart at a glance.
+const PROMPT_CHARS: usize = 40;
+
 /// Header facts that differ between two runs that are shown side by side, in words.
 #[must_use]
 pub fn differences(a: &Header, b: &Header) -> Vec<String> {
     let threads = |header: &Header| header.machine.threads.to_string();
+    let tokens = |header: &Header| {
+        format!("{} and {} new", header.workload.prompt_ids.len(), header.workload.max_new_tokens)
+    };
+    // Prompts can be long; that they differ is what counts.
+    let prompt = |header: &Header| {
+        let text = header.prompt.clone().unwrap_or_else(|| format!("{:?}", header.workload.prompt_ids));
+        let start: String = text.chars().take(PROMPT_CHARS).collect();
+        if a.workload.prompt_ids == b.workload.prompt_ids { String::new() } else { format!("\"{start}...\"") }
+    };
+    let forced = |header: &Header| if header.workload.forced { "the first lane's" } else { "its own" }.to_owned();
+    let commit = |header: &Header| header.commit.clone().unwrap_or_else(|| "unknown".into());
     let facts: BTreeMap<&str, [String; 2]> = [
         ("model", [a.model.clone(), b.model.clone()]),
         ("weights", [a.model_hash.clone(), b.model_hash.clone()]),
         ("device", [a.device.clone(), b.device.clone()]),
         ("processor", [a.machine.cpu.clone(), b.machine.cpu.clone()]),
         ("threads", [threads(a), threads(b)]),
+        ("prompt", [prompt(a), prompt(b)]),
+        ("tokens of the prompt", [tokens(a), tokens(b)]),
+        ("what each lane reads", [forced(a), forced(b)]),
+        ("commit", [commit(a), commit(b)]),
         ("kvlab", [a.kvlab_version.clone(), b.kvlab_version.clone()]),
     ]
     .into();

@@ -26,7 +26,7 @@ use super::{
     form::Form,
     frame_times::FrameTimes,
     learn::Learn,
-    notes::Notes,
+    notes::{NoteKind, Notes},
     pane::Pane,
     panels::{self, attention, blocks, controls::Action, latency, memory},
     prefs::PrefsFile,
@@ -35,7 +35,7 @@ use super::{
     state::{Phase, RunState},
     theme,
     timeline::Timeline,
-    worker::{Pace, RunSettings, Worker},
+    worker::{BUSY, Pace, RunSettings, Worker},
 };
 
 /// Events ask for a frame this soon. Faster drawing would only take time from the engine it watches.
@@ -208,7 +208,7 @@ impl App {
         }
         self.run = run;
         self.timeline = None;
-        self.inspection = None;
+        self.forget_inspection();
         self.quality.give_way();
         self.last_settings = Some(settings.clone());
         self.tell(|worker| worker.start(id, settings, pace));
@@ -238,6 +238,7 @@ impl App {
                 }
             }
             Action::Reset => {
+                self.forget_inspection();
                 self.run = RunState::default();
                 self.timeline = None;
                 self.quality = QualityState::default();
@@ -248,9 +249,20 @@ impl App {
         }
     }
 
+    /// What is shown of stored numbers belongs to a cache that is there no more.
+    pub(super) fn forget_inspection(&mut self) {
+        self.inspection = None;
+        self.inside.forget();
+    }
+
     fn tell(&mut self, command: impl FnOnce(&mut Worker) -> Result<(), String>) {
-        if let Err(message) = command(&mut self.worker) {
-            self.run.fail(message);
+        match command(&mut self.worker) {
+            Ok(()) => {}
+            // The run goes on; whoever asked asks again.
+            Err(message) if message == BUSY => {
+                self.notes.push(NoteKind::Warning, message);
+            }
+            Err(message) => self.run.fail(message),
         }
     }
 
@@ -285,8 +297,12 @@ impl App {
             && let Some(settings) = &mut self.last_settings
             && settings.rounds_per_sec != wanted
         {
-            settings.rounds_per_sec = wanted;
-            self.tell(|worker| worker.speed(wanted));
+            match self.worker.speed(wanted) {
+                Ok(()) => settings.rounds_per_sec = wanted,
+                // The next frame tries again.
+                Err(message) if message == BUSY => {}
+                Err(message) => self.run.fail(message),
+            }
         }
     }
 

@@ -343,12 +343,14 @@ impl Worker {
     fn send(&self, command: Command) -> Result<(), String> {
         match self.commands.as_ref().map(|commands| commands.try_send(command)) {
             Some(Ok(())) => Ok(()),
-            Some(Err(TrySendError::Full(_))) => Err("the engine is busy and takes no more commands".into()),
+            Some(Err(TrySendError::Full(_))) => Err(BUSY.into()),
             Some(Err(TrySendError::Disconnected(_))) | None => Err(GONE.into()),
         }
     }
 }
 
+/// The engine works off what it was told before.
+pub const BUSY: &str = "The engine is busy and takes no more commands for now";
 const GONE: &str = "the engine's thread has ended; start kvlab again";
 
 impl Drop for Worker {

@@ -192,7 +192,7 @@ impl Experiment {
             told.sequences.len() == picture.sequences.len()
                 && told.sequences.iter().zip(&picture.sequences).all(|(told, now)| is_the_same(told, now))
         };
-        if !run.insight.blocks.as_ref().is_some_and(is_known) || !run.insight.forks.is_empty() {
+        if !run.insight.blocks.as_ref().is_some_and(is_known) || run.insight.forks.iter().any(|fork| !fork.has_ended) {
             run.insight.blocks = Some(picture.clone());
             self.queue.push_back(LaneEvent::Blocks { lane, picture });
         }

@@ -189,6 +189,7 @@ impl<W: Write> TraceWriter<W> {
 const MOST_TOKENS: usize = 1 << 20;
 const MOST_HEADS: usize = 1 << 13;
 const MOST_SEQUENCES: usize = 64;
+const MOST_LANES: usize = 256;
 const MOST_TOKEN_BYTES: u64 = 1 << 40;
 
 /// What is impossible about a header or an event, if anything: whoever draws a trace relies on its numbers.
@@ -247,6 +248,21 @@ fn fault(header: &Header, event: &LaneEvent) -> Option<String> {
     }
 }
 
+/// Records and forks of a lane come one after the other, so there are never more of them than lines. `told` counts both for each lane.
+fn out_of_turn(told: &mut [(usize, usize)], event: &LaneEvent) -> Option<String> {
+    let (records, forks) = told.get_mut(event.lane())?;
+    let (what, number, next) = match event {
+        LaneEvent::Token { record, .. } => ("step", record.step, records),
+        LaneEvent::Forked { fork, .. } => ("fork", *fork, forks),
+        _ => return None,
+    };
+    if number != *next {
+        return Some(format!("{what} {number} stands where {next} is due"));
+    }
+    *next += 1;
+    None
+}
+
 /// A block is given back once it is full and all its tokens are evicted. `evicted` must be in order.
 fn gives_back_only_what_is_evicted(sequence: &SequencePicture, block_len: usize) -> bool {
     let SequencePicture { blocks, evicted, .. } = sequence;
@@ -300,10 +316,14 @@ impl Trace {
         if prompt_ids.len() > MOST_TOKENS || *max_new_tokens > MOST_TOKENS {
             return Err(bad("the header of the trace is damaged: no run has so many tokens".into()));
         }
+        if header.lanes.len() > MOST_LANES {
+            return Err(bad("the header of the trace is damaged: no run has so many lanes".into()));
+        }
         let (mut events, mut outcome) = (vec![], None);
+        let mut told = vec![(0, 0); header.lanes.len()];
         while let Some(line) = lines.next() {
             match serde_json::from_slice(&line?) {
-                Ok(Line::Event(event)) => match fault(&header, &event) {
+                Ok(Line::Event(event)) => match fault(&header, &event).or_else(|| out_of_turn(&mut told, &event)) {
                     Some(fault) => return Err(bad(format!("line {} is damaged: {fault}", events.len() + 2))),
                     None => events.push(event),
                 },

@@ -90,7 +90,11 @@ impl PendingFile {
     }
 }
 
-fn file_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+/// A file that is renamed over `path` when it is whole, with the permissions of any other.
+///
+/// # Errors
+/// Those of making it.
+pub fn file_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has permissions to set"))]
     let mut builder = tempfile::Builder::new();

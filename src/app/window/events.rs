@@ -11,7 +11,7 @@ use crate::{
         timeline::Timeline,
         worker::{Event, What},
     },
-    experiment::trace,
+    experiment::{LaneEvent, trace},
 };
 
 /// A frame spends at most this long on events; what is left waits for the next frame.
@@ -45,6 +45,9 @@ impl App {
     fn take(&mut self, event: Event) {
         if event.run != self.run.id {
             return;
+        }
+        if matches!(event.what, What::Lane(LaneEvent::Switched { .. })) {
+            self.forget_inspection();
         }
         match (&event.what, &mut self.timeline) {
             (What::Header(header), _) => self.timeline = Some(Timeline::live(Recording::new((**header).clone()))),

@@ -18,6 +18,7 @@ impl App {
     pub(super) fn show_trace(&mut self, trace: Timeline) {
         self.tell(|worker| worker.forget());
         self.quality.give_way();
+        self.forget_inspection();
         let id = self.next_run;
         self.next_run += 1;
         self.run = trace.recording().state(id, trace.last());
@@ -63,6 +64,7 @@ impl App {
     pub(super) fn close_trace(&mut self) {
         if self.is_trace() {
             self.timeline = None;
+            self.forget_inspection();
             self.run = RunState::default();
             // The next run has other lanes; it chooses anew.
             (self.attention.lane, self.blocks.lane) = (usize::MAX, usize::MAX);

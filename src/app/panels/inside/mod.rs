@@ -59,6 +59,11 @@ pub struct Context<'a> {
 }
 
 impl View {
+    /// What was asked is to be asked again: the lane stores it otherwise now.
+    pub fn forget(&mut self) {
+        self.asked = None;
+    }
+
     /// Where to look now, if a look is possible and this place was not asked for since the lane stood still here.
     fn next(&mut self, context: &Context<'_>) -> Option<Ask> {
         self.layer = self.layer.min(context.n_layer.saturating_sub(1));
