@@ -90,7 +90,7 @@ mod tests {
         let lines = |lane| explain(lane).lines().map(str::to_owned).collect::<Vec<_>>();
         let [paged, window] = &lines("paged:16+window:4/508 @ trace")[..] else { panic!("two words are known") };
         assert!(paged.starts_with("paged: ") && window.starts_with("window: "), "{paged} {window}");
-        assert_eq!(explain("mine+of a trace"), "");
+        assert_eq!(explain("theirs of a trace"), "");
     }
 
     #[test]
