@@ -168,10 +168,8 @@ impl Recording {
                 }
             }
         }
-        joined.outcome = match (self.outcome, other.outcome) {
-            (Some(Outcome::Finished), end) | (end, Some(Outcome::Finished)) => end,
-            (end, _) => end,
-        };
+        // Whatever is not whole in either is not whole together.
+        joined.outcome = if self.outcome == Some(Outcome::Finished) { other.outcome } else { self.outcome };
         joined
     }
 
@@ -287,9 +285,8 @@ const PROMPT_CHARS: usize = 40;
 #[must_use]
 pub fn differences(a: &Header, b: &Header) -> Vec<String> {
     let threads = |header: &Header| header.machine.threads.to_string();
-    let tokens = |header: &Header| {
-        format!("{} and {} new", header.workload.prompt_ids.len(), header.workload.max_new_tokens)
-    };
+    let tokens =
+        |header: &Header| format!("{} and {} new", header.workload.prompt_ids.len(), header.workload.max_new_tokens);
     // Prompts can be long; that they differ is what counts.
     let prompt = |header: &Header| {
         let text = header.prompt.clone().unwrap_or_else(|| format!("{:?}", header.workload.prompt_ids));
