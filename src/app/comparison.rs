@@ -237,7 +237,7 @@ pub(super) mod tests {
         assert!(nothing(&run("none", false, &[&[1]], &[])).is_some_and(|why| why.starts_with("There is one lane")));
         assert!(nothing(&run("none,paged:8", false, &[], &[])).is_some_and(|why| why.starts_with("No token yet")));
         let old = run("none,paged:8", false, &[&[1], &[1]], &[]);
-        assert!(nothing(&old).is_some_and(|why| why.contains("A trace of an earlier kvlab")));
+        assert!(nothing(&old).is_some_and(|why| why.contains("without --forced")));
         assert_eq!(nothing(&run("none,paged:8", false, &[&[1], &[1]], &[&[0.5]])), None);
     }
 

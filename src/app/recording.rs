@@ -285,8 +285,7 @@ const PROMPT_CHARS: usize = 40;
 #[must_use]
 pub fn differences(a: &Header, b: &Header) -> Vec<String> {
     let threads = |header: &Header| header.machine.threads.to_string();
-    let tokens =
-        |header: &Header| format!("{} and {} new", header.workload.prompt_ids.len(), header.workload.max_new_tokens);
+    let tokens = |header: &Header| format!("{} + {}", header.workload.prompt_ids.len(), header.workload.max_new_tokens);
     // Prompts can be long; that they differ is what counts.
     let prompt = |header: &Header| {
         let text = header.prompt.clone().unwrap_or_else(|| format!("{:?}", header.workload.prompt_ids));
@@ -302,7 +301,7 @@ pub fn differences(a: &Header, b: &Header) -> Vec<String> {
         ("processor", [a.machine.cpu.clone(), b.machine.cpu.clone()]),
         ("threads", [threads(a), threads(b)]),
         ("prompt", [prompt(a), prompt(b)]),
-        ("tokens of the prompt", [tokens(a), tokens(b)]),
+        ("tokens, prompt + new", [tokens(a), tokens(b)]),
         ("what each lane reads", [forced(a), forced(b)]),
         ("commit", [commit(a), commit(b)]),
         ("kvlab", [a.kvlab_version.clone(), b.kvlab_version.clone()]),

@@ -98,7 +98,9 @@ fn two_runs_stand_side_by_side_with_their_machines() {
     assert_eq!(end.lanes[2].text, there.state(1, 7).lanes[0].text);
     assert_eq!(lane_of("paged:4#2 @ 9B14"), parse_lanes("paged:4").expect("lane").first().copied());
     let words = differences(&here.header, &there.header);
-    assert_eq!(words.len(), 1, "{words:?}");
+    assert_eq!(words.len(), 2, "{words:?}");
+    assert_eq!(words[1], "tokens, prompt + new: 3 + 5 and 3 + 7");
+    assert_eq!(both.header.floor, None, "the floor of one machine is not the other's");
     assert!(words[0].starts_with("processor: AMD EPYC") && words[0].contains(" and Intel"), "{words:?}");
     assert_eq!(here.beside(&here).header.lanes[2], "contiguous @ B", "the same machine twice");
 }
