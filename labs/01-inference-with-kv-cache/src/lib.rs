@@ -52,8 +52,8 @@ pub static LAB: labkit::Lab = labkit::Lab {
         pane: "Cost",
         tokens: 200,
         mine: Some(labkit::Mine {
-            exercise: |shape| Ok(mine::exercise(shape.n_layer)),
-            solution: |shape| Ok(mine::solution(shape.n_layer)),
+            exercise: |shape| labkit::for_story(shape, || mine::exercise(shape.n_layer)),
+            solution: |shape| labkit::for_story(shape, || mine::solution(shape.n_layer)),
         }),
     },
 };

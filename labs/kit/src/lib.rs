@@ -19,7 +19,7 @@ pub use kvlab::course::{
 };
 pub use lab::{Lab, Variant};
 pub use report::{Check, print, run};
-pub use window::{Mine, Window};
+pub use window::{Mine, Window, for_story};
 
 /// Compiles `checks.rs` for each module of functions, under the name `subject`, and lists them: the first is the exercise, the second the
 /// solution, the others are mistakes with the check that catches each.

@@ -5,7 +5,10 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use kvlab::{
     app::{self, Options},
-    cache::guest::{MakeGuest, register},
+    cache::{
+        HeadShape, KvShape,
+        guest::{GuestCache, MakeGuest, register},
+    },
 };
 
 /// What the window shows of a lab.
@@ -25,6 +28,21 @@ pub struct Window {
 pub struct Mine {
     pub exercise: MakeGuest,
     pub solution: MakeGuest,
+}
+
+/// The embedded model's, for which a learner's cache has its sizes.
+const STORY: (usize, HeadShape) = (5, HeadShape { n_head: 6, n_kv_head: 6, head_dim: 32 });
+
+/// A cache for the story model; the window can choose other models, and for those there is none.
+///
+/// # Errors
+/// A sentence for whoever chose another model.
+pub fn for_story(shape: KvShape, make: impl FnOnce() -> Box<dyn GuestCache>) -> Result<Box<dyn GuestCache>, String> {
+    if (shape.n_layer, shape.heads) == STORY {
+        Ok(make())
+    } else {
+        Err("a lab's cache has the sizes of the model `story`".into())
+    }
 }
 
 /// Opens the window, or writes its picture once the lanes have run.
