@@ -34,7 +34,7 @@ pub struct GuestBytes {
 }
 
 /// What `todo!` puts before its text.
-const TODO: &str = "not yet implemented: ";
+pub const TODO: &str = "not yet implemented: ";
 
 /// Makes an empty cache for a model, or says why it cannot.
 pub type MakeGuest = fn(KvShape) -> Result<Box<dyn GuestCache>, String>;
@@ -118,7 +118,9 @@ fn unless_panics<T>(layer: usize, call: impl FnOnce() -> T) -> Result<T, CacheEr
     })
 }
 
-fn said(payload: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+#[must_use]
+pub fn said(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
     text.unwrap_or("without a message").to_owned()
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 
 use crate::course::{
-    Course, Entry, Lab, Outcome, Progress, Report, Verdict, check,
+    Course, Entry, Lab, Outcome, Progress, check,
     hints::{Hints, LEVELS},
     reset,
 };
@@ -148,35 +148,18 @@ fn print_outcome(lab: u8, outcome: &Outcome, out: &mut dyn Write) -> Result<()> 
         }
         Outcome::DoesNotCompile(errors) => writeln!(out, "{errors}\n\nIt does not compile yet. Nothing was checked.")?,
         Outcome::Open(report) => {
-            print_report(report, out)?;
+            report.print(out)?;
             let task = report.first_open().map_or(1, |found| found.task);
             writeln!(out, "`kvlab lab hint {lab} {task}` gives a hint.")?;
         }
         Outcome::Passes(report) => {
-            print_report(report, out)?;
+            report.print(out)?;
             writeln!(
                 out,
                 "\nAll {} checks pass. `kvlab lab open {lab}` shows it in the window.",
                 report.results.len()
             )?;
         }
-    }
-    Ok(())
-}
-
-fn print_report(report: &Report, out: &mut dyn Write) -> Result<()> {
-    for found in &report.results {
-        let (task, name) = (found.task, &found.name);
-        match &found.verdict {
-            Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
-            Verdict::NotWritten(text) => writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?,
-            Verdict::Failed(text) => {
-                writeln!(out, "task {task}  WRONG   {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
-            }
-        }
-    }
-    if report.waiting > 0 {
-        writeln!(out, "{} more wait behind this task.", report.waiting)?;
     }
     Ok(())
 }

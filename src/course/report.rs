@@ -1,5 +1,7 @@
 //! What the checks of a lab found, as its program writes it and the runner and the window read it.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 
 /// How a check ended.
@@ -43,6 +45,31 @@ impl Report {
     pub fn counts(&self) -> (usize, usize) {
         let passed = self.results.iter().filter(|found| found.verdict == Verdict::Passed).count();
         (passed, self.results.len() + self.waiting)
+    }
+
+    /// One line a check, and a sentence for each that did not pass.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        for Found { task, name, verdict } in &self.results {
+            match verdict {
+                Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
+                Verdict::NotWritten(text) => {
+                    writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?;
+                    let begin = if *task == 1 { "your work starts here" } else { "here it goes on" };
+                    writeln!(out, "This is expected: {begin}, in src/exercise.rs.")?;
+                }
+                Verdict::Failed(text) => {
+                    writeln!(out, "task {task}  FAILED  {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
+                }
+            }
+        }
+        if self.waiting > 0 {
+            let wait = if self.waiting == 1 { "check waits" } else { "checks wait" };
+            writeln!(out, "{} more {wait} behind this task.", self.waiting)?;
+        }
+        Ok(())
     }
 
     /// The first check that did not pass.

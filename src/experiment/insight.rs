@@ -73,7 +73,7 @@ impl Experiment {
     /// tokens through a cache of the same kind once more; one that is watched already goes on.
     ///
     /// # Errors
-    /// [`ExperimentError::TooMuchAttention`], or those of the passes; no lane is watched then.
+    /// [`ExperimentError::TooMuchAttention`], [`EngineError::Guest`], or those of the passes; no lane is watched then.
     pub fn watch(
         &mut self,
         lanes: impl IntoIterator<Item = usize>,
@@ -85,6 +85,9 @@ impl Experiment {
         let needed_bytes = Attention::bytes(self.model.model.config(), n_tokens).saturating_mul(lanes.len() as u64);
         if needed_bytes > MOST_ATTENTION_BYTES {
             return Err(ExperimentError::TooMuchAttention { n_tokens, needed_bytes, most_bytes: MOST_ATTENTION_BYTES });
+        }
+        if lanes.iter().any(|lane| self.lanes[*lane].session.lane() == Lane::Mine) {
+            return Err(EngineError::Guest.into());
         }
         for lane in &lanes {
             if !before.contains(lane) {

@@ -32,13 +32,6 @@ impl Floor {
         let read_bytes_per_sec = bytes as f64 / read_secs(weights);
         Self { read_bytes_per_sec, flops_per_sec: flops_per_sec() }
     }
-
-    /// The least time of a step that reads so many bytes and makes so many operations.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub fn secs(self, read_bytes: u64, flops: u64) -> f64 {
-        (read_bytes as f64 / self.read_bytes_per_sec).max(flops as f64 / self.flops_per_sec)
-    }
 }
 
 /// What a thread reads at once; large enough that handing it out costs nothing.

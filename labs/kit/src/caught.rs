@@ -1,11 +1,12 @@
 //! Runs a learner's code so that a `todo!` or another panic is a sentence, not a backtrace.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     panic::{self, AssertUnwindSafe},
     sync::Once,
 };
+
+use kvlab::cache::guest::{TODO, said};
 
 /// Why a function did not return `Ok`.
 pub enum Caught {
@@ -15,9 +16,6 @@ pub enum Caught {
     Panic(String),
     Error(anyhow::Error),
 }
-
-/// What `todo!` puts before its text.
-const TODO: &str = "not yet implemented: ";
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
@@ -47,16 +45,11 @@ pub fn caught<T>(f: impl FnOnce() -> anyhow::Result<T>) -> Result<T, Caught> {
     match result {
         Ok(result) => result.map_err(Caught::Error),
         Err(payload) => {
-            let text = message(payload.as_ref());
+            let text = said(payload.as_ref());
             match text.strip_prefix(TODO) {
                 Some(todo) => Err(Caught::Todo(todo.to_owned())),
                 None => Err(Caught::Panic(text + &PLACE.take())),
             }
         }
     }
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("without a message").to_owned()
 }

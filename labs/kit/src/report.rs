@@ -45,29 +45,14 @@ fn without_backtrace(error: &str) -> String {
     error.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
-/// One line a check, and a sentence for each that did not pass; `next` is what to do when all pass.
+/// The report, and `next`, what to do when all checks pass.
 ///
 /// # Errors
 /// Those of writing.
 pub fn print(report: &Report, out: &mut dyn Write, next: &str) -> io::Result<()> {
-    for Found { task, name, verdict } in &report.results {
-        match verdict {
-            Verdict::Passed => writeln!(out, "task {task}  ok      {name}")?,
-            Verdict::NotWritten(text) => {
-                writeln!(out, "task {task}  to do   {name}\n\n  not written yet: {text}\n")?;
-                let begin = if *task == 1 { "your work starts here" } else { "here it goes on" };
-                writeln!(out, "This is expected: {begin}, in src/exercise.rs.")?;
-            }
-            Verdict::Failed(text) => {
-                writeln!(out, "task {task}  FAILED  {name}\n\n  {}\n", text.replace('\n', "\n  "))?;
-            }
-        }
-    }
+    report.print(out)?;
     if report.passed() {
         writeln!(out, "\nAll {} checks pass. {next}", report.results.len())?;
-    } else if report.waiting > 0 {
-        let wait = if report.waiting == 1 { "check waits" } else { "checks wait" };
-        writeln!(out, "{} more {wait} behind this task.", report.waiting)?;
     }
     Ok(())
 }
