@@ -135,6 +135,31 @@ fn attention_that_is_asked_for_late_is_made_up_for() {
 }
 
 #[test]
+fn what_was_told_of_attention_is_not_told_again() {
+    for lane in ["paged:7", "contiguous+h2o:3/4"] {
+        let lanes = parse_lanes(lane).expect(lane);
+        let mut experiment = Experiment::new(golden_model(GOLDENS[0]), &lanes, workload(9)).expect("experiment");
+        let (mut firsts, mut tokens) = (vec![], 0);
+        while let Some(event) = experiment.step(&NEVER).expect("step") {
+            match event {
+                LaneEvent::Attention { attention, .. } => {
+                    firsts.extend((0..attention.rows.len()).map(|row| attention.first + row));
+                }
+                LaneEvent::Token { .. } => {
+                    tokens += 1;
+                    // Looked at, left alone, and looked at again.
+                    let watched = [2, 3, 7].contains(&tokens).then_some(0);
+                    experiment.watch(watched, &NEVER).expect("watch");
+                }
+                _ => {}
+            }
+        }
+        let n_prompt = workload(1).prompt_ids.len();
+        assert_eq!(firsts, (0..n_prompt + 7).collect::<Vec<_>>(), "{lane}");
+    }
+}
+
+#[test]
 fn a_fork_shares_blocks_copies_on_write_and_leaves_its_lane_alone() {
     let lanes = parse_lanes("paged:7").expect("lane");
     let run = |fork_after: Option<usize>| {

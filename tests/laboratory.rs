@@ -214,6 +214,46 @@ fn file(window: &mut Harness<'_, App>, task: &str, path: &std::path::Path) {
     window.step();
 }
 
+#[derive(Debug)]
+struct Dropped(std::path::PathBuf);
+
+impl egui::DroppedFile for Dropped {
+    fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn a_trace_that_is_dropped_ends_no_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("kept.jsonl");
+    let mut window = window(&Options { lanes: "contiguous".into(), ..options() });
+    let drop_it = |window: &mut Harness<'_, App>| {
+        window.input_mut().dropped_files.push(std::sync::Arc::new(Dropped(path.clone())));
+        window.step();
+    };
+    press(&mut window, "Run");
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    file(&mut window, "Save trace", &path);
+    until(&mut window, "saved", |_| path.exists());
+    press(&mut window, "Reset");
+    press(&mut window, "Step one token");
+    until(&mut window, "paused", phase_is(Phase::Paused));
+    drop_it(&mut window);
+    window.run_steps(2);
+    assert!(window.query_all_by_label_contains("a run is under way; let it finish, or cancel it").count() >= 1);
+    press(&mut window, "Dismiss");
+    assert_eq!((&window.state().newest_state().phase, tokens(&window)), (&Phase::Paused, vec![1]));
+    press(&mut window, "Resume");
+    until(&mut window, "finished", phase_is(Phase::Finished));
+    drop_it(&mut window);
+    until(&mut window, "opened", phase_is(Phase::Replay));
+}
+
 #[test]
 fn a_file_that_is_no_trace_is_refused_and_nothing_is_lost() {
     let folder = tempfile::tempdir().expect("folder");

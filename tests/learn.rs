@@ -60,7 +60,6 @@ impl Lab {
                 press(window, "Run");
                 until(window, "finished", phase_is(Phase::Finished));
             }
-            LearnAction::Pause => press(window, "Pause"),
             LearnAction::Step => {
                 let at = if window.state().run_state().phase == Phase::Paused {
                     window.state().run_state().progress()

@@ -80,6 +80,21 @@ fn the_pane_shows_the_numbers_of_the_experiment() {
 }
 
 #[test]
+fn a_measurement_takes_the_place_of_what_a_run_stored_and_the_window_says_so() {
+    let mut window = window(&quality("paged:16+int8", SHORT));
+    press(&mut window, "Run");
+    until(&mut window, "run", phase_is(Phase::Finished));
+    press(&mut window, "Measure quality");
+    until(&mut window, "measured", is(Phase::Finished));
+    press(&mut window, "Numbers");
+    window.step();
+    window.get_by_label_contains("The measurement of quality has taken the place of what the run stored");
+    press(&mut window, "Attention");
+    window.step();
+    assert!(window.query_by_label_contains("attention of layer").is_none() && !window.state().waits());
+}
+
+#[test]
 fn cancel_keeps_what_was_measured_and_says_that_it_is_unfinished() {
     // The exact lane is not among them, and is measured all the same.
     let mut window = window(&quality("paged:16,paged:16+int8", QualityForm { stories: 32, ..SHORT }));

@@ -217,3 +217,87 @@ fn two_lanes_can_be_watched() {
     let error = watched.watch([0], &AtomicBool::new(true));
     assert!(!matches!(error, Err(ExperimentError::TooMuchAttention { .. })));
 }
+
+#[test]
+fn attention_after_a_switch_is_of_the_cache_that_the_lane_had_then() {
+    let n_prompt = workload(1).prompt_ids.len();
+    let rows = |seen: &[LaneEvent]| -> Vec<Vec<u8>> {
+        let of = |event: &LaneEvent| match event {
+            LaneEvent::Attention { attention, .. } => attention.rows.iter().map(|row| row.to_vec()).collect(),
+            _ => vec![],
+        };
+        seen.iter().flat_map(of).collect()
+    };
+    let run = |is_watched: bool| {
+        let mut experiment = experiment("contiguous", workload(8));
+        if is_watched {
+            experiment.watch([0], &NEVER).expect("watched");
+        }
+        let mut seen = events(&mut experiment, 4);
+        let to = "paged:4+window:1/3".parse().expect("lane");
+        experiment.switch(0, to, &mut |_| {}, &NEVER).expect("switched");
+        seen.extend(events(&mut experiment, 6));
+        experiment.watch([0], &NEVER).expect("watched");
+        seen.extend(events(&mut experiment, 99));
+        rows(&seen)
+    };
+    let (watched, late) = (run(true), run(false));
+    // The newest token of a lane has not run.
+    assert_eq!((watched.len(), late.len()), (n_prompt + 7, n_prompt + 7), "each row once");
+    // Before the switch every token saw all others. What is made up for is as the new cache had it, in one prompt: the same.
+    for (position, (watched, late)) in watched.iter().zip(&late).enumerate() {
+        let far = watched.iter().zip(late).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(watched.len() == late.len() && far <= Some(1), "row {position}: rounding at most, {far:?}");
+    }
+}
+
+#[test]
+fn no_lane_gets_the_name_of_another() {
+    let mut lanes = experiment("none,paged:4", workload(5));
+    events(&mut lanes, 2);
+    let switched = |lanes: &mut Experiment, index: usize, to: &str| {
+        lanes.switch(index, to.parse().expect(to), &mut |_| {}, &NEVER).expect("switched");
+        lanes.names().to_vec()
+    };
+    assert_eq!(switched(&mut lanes, 0, "paged:4"), ["paged:4#2", "paged:4"]);
+    assert_eq!(switched(&mut lanes, 1, "contiguous"), ["paged:4#2", "contiguous"]);
+    assert_eq!(switched(&mut lanes, 0, "paged:4"), ["paged:4", "contiguous"]);
+}
+
+#[test]
+fn a_round_is_over_when_its_lanes_have_told_their_ends() {
+    let mut lanes = experiment("none,paged:4,concat", workload(3));
+    let (mut starts, mut ended) = (vec![], 0);
+    while let Some(event) = lanes.step(&NEVER).expect("step") {
+        ended += usize::from(matches!(event, LaneEvent::Ended { .. }));
+        if lanes.at_round_start() {
+            starts.push(ended);
+        }
+    }
+    assert_eq!(starts, [0, 0, 3], "after the first and second token, and at the end");
+}
+
+#[test]
+fn a_forced_lane_is_inspected_with_the_token_it_reads() {
+    use kvlab::{engine::Ask, experiment::DEFAULT_PROMPT};
+    let model = std::sync::Arc::new(support::load(&kvlab::model::ModelSource::Story));
+    let prompt_ids = model.tokenizer.as_ref().expect("the story model has one").encode(DEFAULT_PROMPT).expect("ids");
+    let work = Workload { forced: true, prompt_ids, ..workload(40) };
+    let lanes = parse_lanes("contiguous,contiguous+window:1/3").expect("lanes");
+    let mut forced = Experiment::new(model, &lanes, work).expect("experiment");
+    let mut round = 0;
+    // To where the second lane would say something else.
+    loop {
+        round += 1;
+        events(&mut forced, round);
+        let newest = |lane: usize| forced.session(lane).and_then(|session| session.generated().last().copied());
+        if newest(0) != newest(1) {
+            break;
+        }
+    }
+    let ask = Ask { layer: 0, head: 0, position: 0 };
+    forced.inspect(1, ask, &NEVER).expect("a look");
+    let newest = |lane: usize| forced.session(lane).and_then(|session| session.generated().last().copied());
+    assert_eq!(newest(1), newest(0), "the look is that of the token which the lane reads next");
+    assert!(matches!(forced.inspect(7, ask, &NEVER), Err(ExperimentError::NoSuchLane { index: 7, n_lanes: 2 })));
+}

@@ -136,6 +136,8 @@ pub fn comparable_rows(run: &RunState, lane: usize) -> usize {
     let rows = |lane| run.attention_of(lane).map_or(0, |attention| attention.rows.len());
     let both = rows(0).min(rows(lane));
     match (&run.facts, run.lanes.get(lane)) {
+        // Two runs side by side, of different prompts, have nothing in common.
+        (Some(facts), Some(_)) if facts.prompt_of(lane) != facts.prompt_of(0) => 0,
         (Some(facts), Some(of_lane)) if !run.is_forced => {
             both.min(facts.prompt_tokens + of_lane.first_divergence.unwrap_or(of_lane.agreed))
         }

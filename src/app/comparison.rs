@@ -60,7 +60,9 @@ pub fn running_mean(compared: &[Compared], window: usize) -> Vec<(usize, f64)> {
 /// their run after an at sign.
 #[must_use]
 pub fn reference(lanes: &[LaneState], index: usize) -> usize {
-    let run = |lane: &LaneState| lane.name.split_once(" @ ").map(|(_, run)| run.to_owned());
+    fn run(lane: &LaneState) -> Option<&str> {
+        lane.name.split_once(" @ ").map(|(_, run)| run)
+    }
     let own = lanes.get(index).and_then(run);
     lanes.iter().position(|lane| run(lane) == own).unwrap_or(0)
 }

@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     experiment::{Experiment, ExperimentError},
-    measure::{device::DeviceChoice, floor::Floor},
+    measure::device::DeviceChoice,
     model::{Calibrating, LoadedModel},
 };
 
@@ -107,14 +107,12 @@ pub(super) struct Engine {
     wake: Box<dyn Fn() + Send>,
     /// The device that was asked for, the note of opening it, and the model on it.
     loaded: Option<(DeviceChoice, Option<String>, Arc<LoadedModel>)>,
-    /// What the machine can do at best for that model, once it was measured.
-    floor: Option<Floor>,
     active: Option<Active>,
 }
 
 impl Engine {
     pub fn new(inbox: Receiver<Command>, outbox: SyncSender<Event>, wake: Box<dyn Fn() + Send>) -> Self {
-        Self { inbox, outbox, wake, loaded: None, floor: None, active: None }
+        Self { inbox, outbox, wake, loaded: None, active: None }
     }
 
     /// Until the window is closed.

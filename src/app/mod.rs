@@ -54,6 +54,15 @@ use quality::QualityForm;
 use timeline::Timeline;
 pub use window::App;
 
+/// What somebody asked for, which stands against what the window remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Fields of the form: a model, a prompt, lanes, tokens.
+    pub form: bool,
+    /// Panes.
+    pub layout: bool,
+}
+
 /// How the window opens.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "switches that a person may combine in any way")]
@@ -75,6 +84,8 @@ pub struct Options {
     pub look: Option<theme::Look>,
     /// Begins as the window was left, and remembers how it is left.
     pub remembers: bool,
+    /// In what it does not begin as it was left.
+    pub asked: Asked,
     /// A trace to show instead of a run.
     pub trace: Option<Timeline>,
     /// The moment of the trace that is shown first, in tokens of every lane; `None`: its end.
@@ -109,6 +120,7 @@ impl Default for Options {
             learns: false,
             look: None,
             remembers: false,
+            asked: Asked::default(),
             trace: None,
             moment: None,
             forced: false,

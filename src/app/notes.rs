@@ -34,7 +34,7 @@ impl NoteKind {
     }
 }
 
-/// A note, by which its action is told from that of others.
+/// A note, told from others that say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NoteId(u64);
 
@@ -44,8 +44,6 @@ pub struct Note {
     pub id: NoteId,
     pub kind: NoteKind,
     pub text: String,
-    /// What the button of the note says, if it has one.
-    pub action: Option<String>,
     /// `None`: until it is dismissed.
     left_secs: Option<f64>,
     /// Since when its clock runs; `None` while it does not.
@@ -70,18 +68,10 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// A note without a button. One that says the same as an older note replaces it.
+    /// One more note. One that says the same as an older note replaces it.
     pub fn push(&mut self, kind: NoteKind, text: impl Into<String>) -> NoteId {
-        self.add(kind, text.into(), None)
-    }
-
-    /// A note with a button that says `action`, see [`crate::app::panels::notes::show`].
-    pub fn push_with_action(&mut self, kind: NoteKind, text: impl Into<String>, action: impl Into<String>) -> NoteId {
-        self.add(kind, text.into(), Some(action.into()))
-    }
-
-    fn add(&mut self, kind: NoteKind, text: String, action: Option<String>) -> NoteId {
-        self.queue.retain(|note| (note.kind, &note.text, &note.action) != (kind, &text, &action));
+        let text = text.into();
+        self.queue.retain(|note| (note.kind, &note.text) != (kind, &text));
         if self.queue.len() >= MAX_KEPT {
             let oldest = self.queue.iter().position(|note| note.kind != NoteKind::Error).unwrap_or(0);
             self.queue.remove(oldest);
@@ -89,7 +79,7 @@ impl Notes {
         let id = NoteId(self.next_id);
         self.next_id += 1;
         let left_secs = (kind != NoteKind::Error).then_some(SHOWN_SECS);
-        self.queue.push(Note { id, kind, text, action, left_secs, runs_since: None });
+        self.queue.push(Note { id, kind, text, left_secs, runs_since: None });
         id
     }
 
@@ -210,7 +200,7 @@ mod tests {
         notes.tick(0.0);
         notes.tick(5.0);
         notes.push(NoteKind::Info, "saved");
-        notes.push_with_action(NoteKind::Info, "saved", "Undo");
+        notes.push(NoteKind::Good, "saved");
         assert_eq!(texts(&notes), ["other", "saved", "saved"]);
         notes.tick(5.0);
         notes.tick(7.0);

@@ -17,10 +17,10 @@ use crate::{
     cache::{Lane, spec::parse_lanes},
     experiment::{
         LaneEvent,
-        trace::{Header, Outcome, Trace, TraceWriter},
+        trace::{Header, Outcome, SecondPrompt, Trace, TraceWriter},
     },
     model::hub::name::short,
-    report::{LaneResult, files, plots, summarise, table},
+    report::{LaneResult, Results, files, plots, summarise, table},
 };
 
 /// A larger trace would fill the memory of a laptop.
@@ -129,6 +129,7 @@ impl Recording {
         match self.outcome {
             Some(Outcome::Finished) => "finished",
             Some(Outcome::Cancelled) => "cancelled",
+            Some(Outcome::Failed) => "failed",
             None => "cut off: shown up to its last whole line",
         }
     }
@@ -152,6 +153,13 @@ impl Recording {
         // Of one machine only, it would be drawn for the lanes of the other, too.
         if self.header.machine != other.header.machine {
             header.floor = None;
+        }
+        if self.header.workload.prompt_ids != other.header.workload.prompt_ids {
+            header.second_prompt = Some(SecondPrompt {
+                first_lane: n_lanes,
+                tokens: other.header.workload.prompt_ids.len(),
+                pieces: other.header.prompt_pieces.clone(),
+            });
         }
         let mut joined = Self::new(header);
         // What happens before the first token, and then round by round.
@@ -193,27 +201,30 @@ impl Recording {
         Ok(())
     }
 
-    /// Everything that `kvlab run --out` writes: trace, records, summary and plots. Returns the names of the files.
+    /// Everything that `kvlab run --out` writes: trace, records, summary and plots. A run that is not finished has no summary, here as there.
+    /// Returns the names of the files.
     ///
     /// # Errors
-    /// A sentence with the file that could not be written.
+    /// A sentence with the file that could not be written, or why the folder is left as it is.
     pub fn export(&self, folder: &Path) -> Result<Vec<PathBuf>, String> {
-        let cannot =
-            |path: &Path, error: &dyn std::fmt::Display| format!("{} could not be written: {error}", path.display());
-        fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
+        let text = |error: files::WriteError| error.to_string();
+        files::run_folder(folder).map_err(text)?;
         let trace = folder.join(files::TRACE);
-        self.save(&trace).map_err(|error| cannot(&trace, &error))?;
+        self.save(&trace).map_err(|error| format!("{} could not be written: {error}", trace.display()))?;
         let results = self.results();
-        files::write_csv(&folder.join(files::CSV), &results).map_err(|error| error.to_string())?;
-        let pictures =
-            plots::write_plots(folder, short(&self.header.model), &results).map_err(|error| error.to_string())?;
+        files::write_csv(&folder.join(files::CSV), &results).map_err(text)?;
+        let pictures = plots::write_plots(folder, short(&self.header.model), &results).map_err(text)?;
         let summaries = summarise(&results);
         files::write_whole(&folder.join(files::REPORT), self.report(&table::table(&summaries), &pictures).as_bytes())
-            .map_err(|error| error.to_string())?;
-        files::write_json(&folder.join(files::SUMMARY), &summaries).map_err(|error| error.to_string())?;
-        let names =
-            [files::TRACE, files::CSV, files::SUMMARY, files::REPORT].into_iter().map(str::to_owned).chain(pictures);
-        Ok(names.map(|name| folder.join(name)).collect())
+            .map_err(text)?;
+        let mut names = vec![files::TRACE.to_owned(), files::CSV.to_owned()];
+        if self.outcome == Some(Outcome::Finished) {
+            // Last, so that a folder with a summary is a folder with everything.
+            files::write_json(&folder.join(files::SUMMARY), &summaries).map_err(text)?;
+            names.push(files::SUMMARY.to_owned());
+        }
+        names.extend([files::REPORT.to_owned()].into_iter().chain(pictures));
+        Ok(names.into_iter().map(|name| folder.join(name)).collect())
     }
 
     /// The run as a page of Markdown: what ran where, the table with its definitions, the plots.
@@ -243,25 +254,9 @@ impl Recording {
     /// What each lane did, as the reports take it.
     #[must_use]
     pub fn results(&self) -> Vec<LaneResult> {
-        let mut results: Vec<LaneResult> = self.header.lanes.iter().cloned().map(LaneResult::new).collect();
-        for event in &self.events {
-            let Some(result) = results.get_mut(event.lane()) else { continue };
-            match event {
-                LaneEvent::Token { record, text, .. } => {
-                    result.records.push(*record);
-                    result.text.push_str(text);
-                }
-                LaneEvent::Ended { end, text, .. } => {
-                    result.text.push_str(text);
-                    result.end = Some(end.clone());
-                }
-                LaneEvent::Switched { name, step, .. } => {
-                    result.lane = format!("{} then {name} from token {step}", result.lane);
-                }
-                _ => {}
-            }
-        }
-        results
+        let mut results = Results::new(&self.header.lanes);
+        self.events.iter().for_each(|event| results.apply(event));
+        results.into_lanes()
     }
 }
 

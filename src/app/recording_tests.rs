@@ -85,6 +85,25 @@ fn an_export_is_what_a_run_leaves() {
 }
 
 #[test]
+fn an_export_of_an_unfinished_run_has_no_summary_and_leaves_other_results_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut run = recording("contiguous", 3);
+    run.export(folder.path()).expect("written");
+    assert!(folder.path().join("summary.json").exists());
+    run.outcome = Some(Outcome::Failed);
+    let files = run.export(folder.path()).expect("written");
+    assert!(!folder.path().join("summary.json").exists(), "the earlier run's");
+    assert!(files.iter().all(|file| !file.ends_with("summary.json")));
+    let report = fs::read_to_string(folder.path().join("report.md")).expect("a report");
+    assert!(report.contains("The run failed."), "{report}");
+    let other = tempfile::tempdir().expect("folder");
+    fs::write(other.path().join("summary.json"), "of a measurement of quality").expect("written");
+    let refusal = run.export(other.path()).expect_err("another result");
+    assert!(refusal.contains("choose another folder"), "{refusal}");
+    assert_eq!(fs::read_dir(other.path()).expect("a folder").count(), 1);
+}
+
+#[test]
 fn two_runs_stand_side_by_side_with_their_machines() {
     let (mut here, mut there) = (recording("contiguous,paged:4", 5), recording("contiguous", 7));
     here.header.machine.cpu = "AMD EPYC 9B14 96-Core Processor".into();
@@ -103,4 +122,11 @@ fn two_runs_stand_side_by_side_with_their_machines() {
     assert_eq!(both.header.floor, None, "the floor of one machine is not the other's");
     assert!(words[0].starts_with("processor: AMD EPYC") && words[0].contains(" and Intel"), "{words:?}");
     assert_eq!(here.beside(&here).header.lanes[2], "contiguous @ B", "the same machine twice");
+    assert_eq!(both.header.second_prompt, None, "they have the same prompt");
+    there.header.workload.prompt_ids = vec![8, 9];
+    there.header.prompt_pieces = vec!["eight".into(), "nine".into()];
+    let text = |lane, position| here.beside(&there).state(1, 7).token_text(lane, 0, position).map(str::to_owned);
+    assert_eq!(text(2, 1).as_deref(), Some("nine"), "the second run's own prompt");
+    assert_eq!(text(2, 2), there.state(1, 7).token_text(0, 0, 2).map(str::to_owned), "and its first token after that");
+    assert_eq!(text(0, 1).as_deref(), Some(here.header.prompt_pieces[1].as_str()));
 }

@@ -237,7 +237,7 @@ impl RunState {
     }
 
     fn push_token(&mut self, index: usize, record: StepRecord, text: &str) {
-        let prompt_tokens = self.facts.as_ref().map_or(0, |facts| facts.prompt_tokens);
+        let prompt_tokens = self.facts.as_ref().map_or(0, |facts| facts.prompt_of(index).0);
         let Some(lane) = self.lanes.get_mut(index) else { return };
         if let Some(sequence) = lane.blocks.as_mut().and_then(|blocks| blocks.sequences.first_mut()) {
             sequence.len = prompt_tokens + record.step;

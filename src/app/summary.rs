@@ -70,7 +70,7 @@ impl Value {
     }
 }
 
-/// What a column is made of: what is known of a lane.
+/// What a column is made of: what is known of a lane. Times and comparisons are those of the cache that it has now.
 pub struct Row {
     tokens: usize,
     latency: Latency,
@@ -92,10 +92,12 @@ pub struct Column {
 impl Row {
     #[must_use]
     pub fn of(lane: &LaneState) -> Self {
+        let since = lane.switches.last().map_or(0, |switch| switch.step);
+        let compared = &lane.compared[lane.compared.partition_point(|token| token.step < since)..];
         Self {
             tokens: lane.records.len(),
-            latency: Latency::of(&lane.records),
-            comparison: Comparison::of(&lane.compared),
+            latency: Latency::of(lane.records.get(since..).unwrap_or_default()),
+            comparison: Comparison::of(compared),
             newest: lane.records.last().copied(),
         }
     }
@@ -225,7 +227,7 @@ const COLUMNS: [Column; 14] = [
         name: "copied",
         unit: "MiB",
         group: Group::Memory,
-        help: "Stored rows that were moved since the run began",
+        help: "Stored rows that were moved since the lane began in this cache",
         value: |row| bytes(row, |record| record.copied_bytes),
     },
 ];

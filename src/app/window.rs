@@ -7,6 +7,7 @@ mod frame;
 mod keys;
 mod lanes;
 mod learn;
+mod looks;
 mod panes;
 mod quality;
 mod remember;
@@ -61,6 +62,10 @@ pub struct App {
     /// The lane whose numbers are shown, and what was found there last.
     inside_lane: usize,
     inspection: Option<(usize, Inspection)>,
+    /// Looks that were asked for: the engine is told one at a time, and of later ones only the last.
+    looks: looks::Looks,
+    /// The engine holds the run that is shown, and can be asked about it.
+    engine_has_run: bool,
     /// The lanes that the engine was last asked to watch.
     watched: Vec<usize>,
     /// What ran last, to be run again.
@@ -115,6 +120,8 @@ impl App {
             inside: panels::inside::View::default(),
             inside_lane: 0,
             inspection: None,
+            looks: looks::Looks::default(),
+            engine_has_run: false,
             watched: vec![],
             last_settings: None,
             timeline: None,
@@ -141,7 +148,7 @@ impl App {
             theme::apply(ctx, look);
         }
         if let Some(trace) = &options.trace {
-            app.show_trace(trace.clone());
+            app.show_trace(trace.clone(), trace.recording().state(0, trace.last()));
             if let Some(moment) = options.moment {
                 app.seek(moment);
             }
@@ -212,6 +219,7 @@ impl App {
         self.forget_inspection();
         self.quality.give_way();
         self.last_settings = Some(settings.clone());
+        self.engine_has_run = true;
         self.tell(|worker| worker.start(id, settings, pace));
     }
 
@@ -243,6 +251,7 @@ impl App {
                 self.run = RunState::default();
                 self.timeline = None;
                 self.quality = QualityState::default();
+                self.engine_has_run = false;
                 self.tell(|worker| worker.forget());
             }
             Action::Switch(lane, to) => self.tell(|worker| worker.switch(lane, to)),
@@ -253,6 +262,7 @@ impl App {
     /// What is shown of stored numbers belongs to a cache that is there no more.
     pub(super) fn forget_inspection(&mut self) {
         self.inspection = None;
+        self.looks = looks::Looks::default();
         self.inside.forget();
     }
 
@@ -283,7 +293,7 @@ impl App {
 
     /// True where the engine still holds the run.
     fn can_look(&self) -> bool {
-        self.run.phase.is_active() || (self.run.phase == Phase::Finished && !self.quality.phase.is_active())
+        self.engine_has_run && (self.run.phase.is_active() || self.run.phase == Phase::Finished)
     }
 
     /// True while a trace is shown: nothing computes.

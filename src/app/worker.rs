@@ -20,7 +20,7 @@ use crate::{
     engine::{Ask, Inspection, LayerStep, Sampling},
     experiment::{
         LaneEvent,
-        trace::{Header, ModelShape},
+        trace::{Header, ModelShape, SecondPrompt},
     },
     measure::{device::DeviceChoice, floor::Floor},
     model::ModelSource,
@@ -170,6 +170,8 @@ pub struct Facts {
     /// The text of each token of the prompt; empty in a trace of an older kvlab.
     pub prompt_pieces: Vec<String>,
     pub prompt_tokens: usize,
+    /// Of two runs side by side, see [`SecondPrompt`].
+    pub second_prompt: Option<SecondPrompt>,
     pub device: String,
     /// Why `auto` did not choose another device.
     pub device_note: Option<String>,
@@ -193,6 +195,15 @@ impl Facts {
         self.shape.is_some_and(|shape| shape.is_random)
     }
 
+    /// Tokens of the prompt of a lane, and the text of each.
+    #[must_use]
+    pub fn prompt_of(&self, lane: usize) -> (usize, &[String]) {
+        match &self.second_prompt {
+            Some(second) if lane >= second.first_lane => (second.tokens, &second.pieces),
+            _ => (self.prompt_tokens, &self.prompt_pieces),
+        }
+    }
+
     /// What a trace says of its run.
     #[must_use]
     pub fn of_trace(header: &Header) -> Self {
@@ -202,6 +213,7 @@ impl Facts {
             shape: header.shape,
             prompt_pieces: header.prompt_pieces.clone(),
             prompt_tokens: header.workload.prompt_ids.len(),
+            second_prompt: header.second_prompt.clone(),
             device: device_for_people(&header.device),
             device_note: None,
             model_note: None,

@@ -1,7 +1,7 @@
 //! `kvlab run`: the experiment, headless.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -17,7 +17,7 @@ use crate::{
         trace::{Header, Outcome, TraceWriter, floor_of},
     },
     model::hub::name::short,
-    report::{LaneResult, LaneSummary, files, files::TRACE, plots, summarise, table},
+    report::{LaneResult, LaneSummary, Results, files, files::TRACE, plots, summarise, table},
 };
 
 use super::{
@@ -25,8 +25,6 @@ use super::{
     options::{CacheArgs, LANE_GRAMMAR, ModelArgs, PromptArgs, SamplingArgs, experiment},
     progress, unless_closed,
 };
-
-const PLOTS: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,8 +98,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut forks = extras(args, &lanes, &mut experiment)?;
     let mut trace = args.out.as_deref().map(|out| open_trace(out, &experiment, prompt)).transpose()?;
 
-    let mut results: Vec<LaneResult> = lane_names(&lanes).into_iter().map(LaneResult::new).collect();
+    let mut results = Results::new(experiment.names());
     let ended = steps(&mut experiment, trace.as_mut(), &mut results, &mut forks, args)?;
+    let results = results.into_lanes();
     let summaries = summarise(&results);
     // Files come before anything is printed: a closed pipe or a full standard output costs no result.
     if matches!(ended, Ended::Cancelled) {
@@ -137,11 +136,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn steps(
     experiment: &mut Experiment,
     mut trace: Option<&mut TraceWriter<BufWriter<File>>>,
-    results: &mut [LaneResult],
+    results: &mut Results,
     forks: &mut Forks,
     args: &Args,
 ) -> anyhow::Result<Ended> {
-    let bar = progress::bar("running", (results.len() * args.tokens) as u64);
+    let bar = progress::bar("running", (experiment.names().len() * args.tokens) as u64);
     let ended = loop {
         let event = match experiment.step(&CANCEL) {
             Ok(Some(event)) => event,
@@ -159,30 +158,21 @@ fn steps(
                 trace.whole_lines()
             );
         }
-        match event {
-            LaneEvent::Token { lane, record, text } => {
-                results[lane].records.push(record);
-                results[lane].text.push_str(&text);
-                bar.inc(1);
-                let due = |fork: &(usize, usize)| *fork == (lane, results[lane].records.len());
-                for _ in forks.extract_if(.., |fork| due(fork)) {
-                    if let Err(refusal) = experiment.fork(lane) {
-                        bar.suspend(|| writeln!(io::stderr(), "note: {refusal}; the run goes on"))?;
-                    }
+        results.apply(&event);
+        if let LaneEvent::Token { lane, .. } = event {
+            bar.inc(1);
+            let due = |fork: &(usize, usize)| *fork == (lane, results.tokens(lane));
+            for _ in forks.extract_if(.., |fork| due(fork)) {
+                if let Err(refusal) = experiment.fork(lane) {
+                    bar.suspend(|| writeln!(io::stderr(), "note: {refusal}; the run goes on"))?;
                 }
             }
-            LaneEvent::Ended { lane, end, text } => {
-                results[lane].text.push_str(&text);
-                results[lane].end = Some(end);
-            }
-            // For the trace.
-            _ => {}
         }
     };
     bar.finish_and_clear();
     for (lane, token) in forks.drain(..) {
-        let reached = results[lane].records.len();
-        writeln!(io::stderr(), "note: no fork at token {token} of {}: it reached {reached}", results[lane].lane)?;
+        let (name, reached) = (&experiment.names()[lane], results.tokens(lane));
+        writeln!(io::stderr(), "note: no fork at token {token} of {name}: it reached {reached}")?;
     }
     Ok(ended)
 }
@@ -196,7 +186,7 @@ fn print(
     write!(out, "{}", table::table(summaries))?;
     texts(out, results)?;
     if let Some(folder) = folder {
-        let names = [&[TRACE, files::CSV, files::SUMMARY], &PLOTS[..]].concat().join(", ");
+        let names = [&[TRACE, files::CSV, files::SUMMARY], &plots::NAMES[..]].concat().join(", ");
         writeln!(out, "\nwrote {names} to {}", folder.display())?;
     }
     Ok(())
@@ -252,8 +242,7 @@ fn open_trace(
     prompt: Option<String>,
 ) -> anyhow::Result<TraceWriter<BufWriter<File>>> {
     let cannot = || format!("--out {}: cannot be written", folder.display());
-    fs::create_dir_all(folder).with_context(cannot)?;
-    files::remove_stale(folder, [files::CSV, files::SUMMARY].into_iter().chain(PLOTS)).with_context(cannot)?;
+    files::run_folder(folder).with_context(cannot)?;
     let file = File::create(folder.join(TRACE)).with_context(cannot)?;
     TraceWriter::new(BufWriter::new(file), Header::of(experiment, prompt, floor_of(experiment.model())))
         .with_context(cannot)

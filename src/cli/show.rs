@@ -10,11 +10,8 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    experiment::{
-        LaneEvent,
-        trace::{Outcome, Trace},
-    },
-    report::{LaneResult, summarise, table},
+    experiment::trace::{Outcome, Trace},
+    report::{Results, summarise, table},
 };
 
 #[derive(Debug, clap::Args)]
@@ -29,23 +26,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let path = args.trace.display();
     let file = File::open(&args.trace).with_context(|| format!("{path}: cannot be read"))?;
     let trace = Trace::read(BufReader::new(file)).with_context(|| format!("{path}: cannot be read"))?;
-    let mut lanes: Vec<LaneResult> = trace.header.lanes.iter().map(|lane| LaneResult::new(lane.clone())).collect();
-    for event in trace.events {
-        let index = event.lane();
-        let lane = lanes.get_mut(index).with_context(|| format!("{path}: names lane {index}, which it has not"))?;
-        match event {
-            LaneEvent::Token { record, text, .. } => {
-                lane.records.push(record);
-                lane.text.push_str(&text);
-            }
-            LaneEvent::Ended { end, text, .. } => {
-                lane.text.push_str(&text);
-                lane.end = Some(end);
-            }
-            // For the window.
-            _ => {}
-        }
-    }
+    let mut results = Results::new(&trace.header.lanes);
+    trace.events.iter().for_each(|event| results.apply(event));
     let header = &trace.header;
     let mut out = io::stdout().lock();
     writeln!(
@@ -53,10 +35,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         "model {} on {}, {} threads, {}",
         header.model, header.machine.cpu, header.machine.threads, header.device
     )?;
-    write!(out, "{}", table::table(&summarise(&lanes)))?;
+    write!(out, "{}", table::table(&summarise(&results.into_lanes())))?;
     match trace.outcome {
         Some(Outcome::Finished) => {}
         Some(Outcome::Cancelled) => writeln!(out, "\nThis run was cancelled.")?,
+        Some(Outcome::Failed) => writeln!(out, "\nThis run failed; shown is what it did before.")?,
         None => writeln!(out, "\nThis trace was cut off: shown is what it holds up to its last whole line.")?,
     }
     Ok(ExitCode::SUCCESS)

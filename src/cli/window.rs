@@ -113,6 +113,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             option.clone_from(given);
         }
     }
+    options.asked = app::Asked {
+        form: args.model.is_some()
+            || args.prompt.is_some()
+            || args.lanes.is_some()
+            || args.tokens.is_some()
+            || args.forced,
+        layout: args.pane.is_some() || args.beside.is_some(),
+    };
     options.offline = args.offline;
     options.tokens = args.tokens.unwrap_or(options.tokens);
     if let Some(device) = &args.device {

@@ -1,6 +1,6 @@
 //! Lanes beside the first one, token by token: fed its tokens if that is wanted, and what each predicts compared with it.
 
-use super::{Experiment, LaneEnd, LaneEvent, lane_names};
+use super::{Experiment, LaneEnd, LaneEvent};
 use crate::{cache::Lane, engine::EngineError, measure::quality::Prediction};
 
 /// What a lane said of the token of one step.
@@ -61,10 +61,18 @@ impl Experiment {
         Some(LaneEvent::Compared { lane, step, kl_nats, agrees: exact.prediction.best() == own.prediction.best() })
     }
 
-    /// The lanes as they are now, by name.
+    /// The lanes as they are called now.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        let lanes: Vec<Lane> = self.lanes.iter().map(|run| run.session.lane()).collect();
-        lane_names(&lanes)
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// A name for lane `index`, which is to be `lane`, that no other lane has now.
+    pub(super) fn free_name(&self, index: usize, lane: Lane) -> String {
+        let is_taken =
+            |name: &String| self.names.iter().enumerate().any(|(other, taken)| other != index && taken == name);
+        let plain = std::iter::once(lane.to_string());
+        let numbered = (2..).map(|number| format!("{lane}#{number}"));
+        plain.chain(numbered).find(|name| !is_taken(name)).unwrap_or_default()
     }
 }

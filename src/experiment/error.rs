@@ -20,6 +20,8 @@ pub enum ExperimentError {
         }
     )]
     PastContext { prompt: usize, new: usize, context: usize, model: String },
+    #[error("there is no lane {index}; the run has {n_lanes}, counted from 0")]
+    NoSuchLane { index: usize, n_lanes: usize },
     #[error("lane `{lane}`: {reason}")]
     Lane { lane: String, reason: EngineError },
     #[error(

@@ -24,6 +24,17 @@ pub(super) struct ForkRun {
 pub(super) struct Insight {
     pub forks: Vec<ForkRun>,
     blocks: Option<PoolPicture>,
+    /// Tokens whose attention was told, from the first on: nothing is told twice.
+    attention_rows: usize,
+    /// Tokens that the lane's cache got as a prompt; `None`: the run's own.
+    run_as_prompt: Option<usize>,
+}
+
+impl Insight {
+    /// Of a lane that goes on in another cache, which ran `tokens_in` tokens as a prompt. What its tokens looked at before stands.
+    pub fn after_switch(&self, tokens_in: usize) -> Self {
+        Self { attention_rows: self.attention_rows, run_as_prompt: Some(tokens_in), ..Self::default() }
+    }
 }
 
 impl Experiment {
@@ -69,8 +80,8 @@ impl Experiment {
         reason.map_or(Ok(()), |reason| refuse(lane.to_string(), reason))
     }
 
-    /// Watches the attention of these lanes from now on, and of no others. What a lane did before is made up for, by running its
-    /// tokens through a cache of the same kind once more; one that is watched already goes on.
+    /// Watches the attention of these lanes from now on, and of no others. What a lane did before and was not told is made up for, by
+    /// running its tokens through a cache of the same kind once more; one that is watched already goes on.
     ///
     /// # Errors
     /// [`ExperimentError::TooMuchAttention`], [`EngineError::Guest`], or those of the passes; no lane is watched then.
@@ -98,17 +109,32 @@ impl Experiment {
         Ok(())
     }
 
-    /// Tells the attention of what a lane has done so far.
+    /// Tells the attention of what a lane has done so far, as far as it was not told.
     fn catch_up(&mut self, index: usize, cancel: &AtomicBool) -> Result<(), ExperimentError> {
         let run = &self.lanes[index];
         // The newest token has not run yet.
-        if let Some((_, seen)) = run.session.tokens().split_last() {
-            let again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
-            let attention = |attention| LaneEvent::Attention { lane: index, attention };
-            let parts = attention_so_far(again, &self.workload.prompt_ids, seen, cancel)?;
-            self.queue.extend(parts.into_iter().map(attention));
+        let Some((_, seen)) = run.session.tokens().split_last() else { return Ok(()) };
+        if run.insight.attention_rows >= seen.len() {
+            return Ok(());
+        }
+        let again = Session::new(self.model.clone(), run.session.lane(), self.session_config)?;
+        let n_prompt = run.insight.run_as_prompt.unwrap_or(self.workload.prompt_ids.len());
+        for attention in attention_so_far(again, n_prompt, seen, cancel)? {
+            self.tell_attention(index, attention);
         }
         Ok(())
+    }
+
+    /// What is new of it.
+    pub(super) fn tell_attention(&mut self, lane: usize, mut attention: Attention) {
+        let told = &mut self.lanes[lane].insight.attention_rows;
+        let known = told.saturating_sub(attention.first).min(attention.rows.len());
+        attention.rows.drain(..known);
+        attention.first += known;
+        if !attention.rows.is_empty() {
+            *told = attention.first + attention.rows.len();
+            self.queue.push_back(LaneEvent::Attention { lane, attention });
+        }
     }
 
     /// What happened and was not told yet, between two steps.
@@ -116,13 +142,18 @@ impl Experiment {
         self.queue.drain(..).collect()
     }
 
-    /// The numbers of one token of a lane.
+    /// The numbers of one token of a lane, and how the token that it reads next looks at it.
     ///
     /// # Errors
-    /// Those of [`Session::inspect`].
+    /// [`ExperimentError::NoSuchLane`], and those of [`Session::inspect`].
     pub fn inspect(&mut self, index: usize, ask: Ask, cancel: &AtomicBool) -> Result<Inspection, ExperimentError> {
-        let Some(run) = self.lanes.get_mut(index) else { return Err(ExperimentError::NoLanes) };
-        Ok(run.session.inspect(ask, cancel)?)
+        let n_lanes = self.lanes.len();
+        if index >= n_lanes {
+            return Err(ExperimentError::NoSuchLane { index, n_lanes });
+        }
+        // A lane whose first one has ended can still be looked at, with its own token for the newest.
+        let _ = self.feed(index);
+        Ok(self.lanes[index].session.inspect(ask, cancel)?)
     }
 
     /// The attention of the step that a watched lane is about to make.
@@ -203,11 +234,11 @@ impl Experiment {
     }
 }
 
-/// The attention of the tokens `seen` so far, of which the first are `prompt`, in a new session of the same lane. Where nothing is ever
-/// evicted, one pass over all is the same; else each token must see what it saw, and the lane is run again.
+/// The attention of the tokens `seen` so far, of which the first `n_prompt` were run as a prompt, in a new session of the same lane. Where
+/// nothing is ever evicted, one pass over all is the same; else each token must see what it saw, and the lane is run again.
 fn attention_so_far(
     mut again: Session,
-    prompt: &[u32],
+    n_prompt: usize,
     seen: &[u32],
     cancel: &AtomicBool,
 ) -> Result<Vec<Attention>, EngineError> {
@@ -215,9 +246,10 @@ fn attention_so_far(
     if !evicts {
         return Ok(vec![again.attention_of(seen, cancel)?]);
     }
+    let (prompt, generated) = seen.split_at(n_prompt.min(seen.len()));
     let mut parts = vec![again.attention_of(prompt, cancel)?];
     again.prefill(prompt, cancel)?;
-    for token in &seen[prompt.len()..] {
+    for token in generated {
         // Whatever it would say now: what it was fed is what it saw.
         again.force(*token);
         parts.push(again.attention_of_next(cancel)?);

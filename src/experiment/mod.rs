@@ -72,6 +72,8 @@ pub struct Experiment {
     model: Arc<LoadedModel>,
     workload: Workload,
     lanes: Vec<LaneRun>,
+    /// What each lane is called.
+    names: Vec<String>,
     round: usize,
     /// Lanes of this round that had their turn.
     turns: usize,
@@ -149,6 +151,7 @@ impl Experiment {
 
         let session =
             SessionConfig { sampling: workload.sampling, prefill_chunk: workload.prefill_chunk, store: alone };
+        let names = lane_names(lanes);
         let lanes = lanes
             .iter()
             .map(|lane| {
@@ -158,7 +161,7 @@ impl Experiment {
             })
             .collect::<Result<_, ExperimentError>>()?;
         let (watched, queue) = (vec![], VecDeque::new());
-        Ok(Self { model, workload, lanes, round: 0, turns: 0, session_config: session, watched, queue })
+        Ok(Self { model, workload, lanes, names, round: 0, turns: 0, session_config: session, watched, queue })
     }
 
     #[must_use]
@@ -196,7 +199,9 @@ impl Experiment {
     /// True when the next step is the first of a round.
     #[must_use]
     pub fn at_round_start(&self) -> bool {
-        self.turns == 0 && self.queue.is_empty()
+        // A lane with its last token has its end still to report, in the round of that token.
+        let has_all = |index: usize| self.lanes[index].end.is_none() && self.lane_is_full(index);
+        self.turns == 0 && self.queue.is_empty() && !has_all(self.round % self.lanes.len())
     }
 
     /// What happened and was not told yet, or else one token of the lane whose turn it is; `None` when all lanes have ended. A
@@ -290,7 +295,9 @@ impl Experiment {
                     Some(tokenizer) => lane.stream.push(tokenizer, record.token_id)?,
                     None => String::new(),
                 };
-                self.queue.extend(attention.map(|attention| LaneEvent::Attention { lane: index, attention }));
+                if let Some(attention) = attention {
+                    self.tell_attention(index, attention);
+                }
                 self.compare(index)?;
                 self.follow(index, cancel)?;
                 Ok(LaneEvent::Token { lane: index, record, text })

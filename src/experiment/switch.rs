@@ -52,9 +52,10 @@ impl Experiment {
         }
         let run = &mut self.lanes[index];
         run.session = session;
-        run.insight = super::Insight::default();
+        run.insight = run.insight.after_switch(taken.tokens_in);
         let step = run.session.generated().len();
-        let name = self.names().swap_remove(index);
+        let name = self.free_name(index, lane);
+        self.names[index].clone_from(&name);
         self.queue.push_back(LaneEvent::Switched {
             lane: index,
             step,

@@ -61,6 +61,16 @@ impl ModelShape {
     }
 }
 
+/// Of two runs side by side: the prompt of the second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SecondPrompt {
+    /// The first lane of the second run.
+    pub first_lane: usize,
+    pub tokens: usize,
+    /// The text of each token.
+    pub pieces: Vec<String>,
+}
+
 /// What a run was, before its first record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
@@ -81,6 +91,9 @@ pub struct Header {
     #[serde(default)]
     pub prompt_pieces: Vec<String>,
     pub workload: Workload,
+    /// `None` of a run alone, and of two that have the same prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_prompt: Option<SecondPrompt>,
     /// What the machine could do at best; `None` where it was not measured: on a GPU, and in traces from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Floor>,
@@ -107,10 +120,11 @@ impl Header {
             model: model.source.to_string(),
             model_hash: model.hash.clone(),
             shape: Some(ModelShape::of(model)),
-            lanes: experiment.names(),
+            lanes: experiment.names().to_vec(),
             prompt,
             prompt_pieces: model.pieces(&experiment.workload().prompt_ids),
             workload: experiment.workload().clone(),
+            second_prompt: None,
             floor,
         }
     }
@@ -122,6 +136,8 @@ impl Header {
 pub enum Outcome {
     Finished,
     Cancelled,
+    /// The engine could not go on. A lane that fails ends alone, and its run finishes.
+    Failed,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -313,7 +329,8 @@ impl Trace {
             Err(error) => return Err(bad(format!("the header of the trace is damaged: {error}"))),
         };
         let Workload { prompt_ids, max_new_tokens, .. } = &header.workload;
-        if prompt_ids.len() > MOST_TOKENS || *max_new_tokens > MOST_TOKENS {
+        let second_tokens = header.second_prompt.as_ref().map_or(0, |prompt| prompt.tokens);
+        if prompt_ids.len() > MOST_TOKENS || *max_new_tokens > MOST_TOKENS || second_tokens > MOST_TOKENS {
             return Err(bad("the header of the trace is damaged: no run has so many tokens".into()));
         }
         if header.lanes.len() > MOST_LANES {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::summary::LaneResult;
+use super::{plots, summary::LaneResult};
 
 /// What happened in a run, line by line.
 pub const TRACE: &str = "trace.jsonl";
@@ -170,6 +170,20 @@ pub fn write_json(path: &Path, value: &(impl Serialize + ?Sized)) -> Result<(), 
     let mut json = serde_json::to_vec_pretty(value).map_err(|e| WriteError::new(path, &e))?;
     json.push(b'\n');
     write_whole(path, &json)
+}
+
+/// Makes a folder ready for a run: an earlier run there is removed, so that nothing of it may pass for this one's.
+///
+/// # Errors
+/// A folder that cannot be written, or that holds another kind of result (of `kvlab quality`, say), which is left as it is.
+pub fn run_folder(folder: &Path) -> Result<(), WriteError> {
+    let error = |e: io::Error| WriteError::new(folder, &e);
+    fs::create_dir_all(folder).map_err(error)?;
+    if folder.join(SUMMARY).exists() && !folder.join(TRACE).exists() {
+        let reason = format!("it holds a {SUMMARY} that is of no run; choose another folder");
+        return Err(WriteError { path: folder.into(), reason });
+    }
+    remove_stale(folder, [CSV, SUMMARY, REPORT].into_iter().chain(plots::NAMES)).map_err(error)
 }
 
 /// Removes the files of an earlier run that may be there: nothing of it may pass for this one's.

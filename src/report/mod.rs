@@ -9,8 +9,10 @@ pub mod gpu_model;
 pub mod plan;
 pub mod plots;
 pub mod quality;
+mod results;
 pub mod summary;
 pub mod table;
 pub mod units;
 
+pub use results::Results;
 pub use summary::{LaneResult, LaneSummary, Latency, summarise};

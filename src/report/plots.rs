@@ -48,7 +48,10 @@ struct Picture<'a> {
 /// Pictures one under the other, with the title and the legend of the first.
 struct Panels<'a>(Vec<Picture<'a>>);
 
-/// `latency.svg`, `latency.png`, `memory.svg`, `memory.png` in `folder`.
+/// What [`write_plots`] writes.
+pub const NAMES: [&str; 4] = ["latency.svg", "latency.png", "memory.svg", "memory.png"];
+
+/// The files [`NAMES`] in `folder`.
 ///
 /// # Errors
 /// [`WriteError`]

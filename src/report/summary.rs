@@ -19,12 +19,14 @@ pub struct LaneResult {
     pub text: String,
     /// `None` while it runs, or where the run was cancelled.
     pub end: Option<LaneEnd>,
+    /// It goes on where the result before it stopped: the same lane in another cache.
+    pub goes_on: bool,
 }
 
 impl LaneResult {
     #[must_use]
     pub fn new(lane: String) -> Self {
-        Self { lane, records: vec![], text: String::new(), end: None }
+        Self { lane, records: vec![], text: String::new(), end: None, goes_on: false }
     }
 
     /// The generated tokens.
@@ -54,7 +56,7 @@ impl Latency {
         #[expect(clippy::cast_precision_loss, reason = "a count of tokens")]
         let n = itl.len() as f64;
         Self {
-            ttft_secs: records.first().map(|r| r.total_secs),
+            ttft_secs: records.first().filter(|r| r.phase == Phase::Prefill).map(|r| r.total_secs),
             tpot_secs: (!itl.is_empty()).then(|| itl.iter().sum::<f64>() / n),
             itl_p50_secs: percentile(&itl, 50.0),
             itl_p90_secs: percentile(&itl, 90.0),
@@ -116,18 +118,24 @@ const EDGE: usize = 64;
 /// The numbers of every lane; divergence is against the first.
 #[must_use]
 pub fn summarise(lanes: &[LaneResult]) -> Vec<LaneSummary> {
-    let first_ids = lanes.first().map(LaneResult::token_ids).unwrap_or_default();
-    lanes.iter().map(|lane| summarise_lane(lane, &first_ids)).collect()
+    let mut first_ids = lanes.first().map(LaneResult::token_ids).unwrap_or_default();
+    first_ids.extend(lanes.iter().skip(1).take_while(|lane| lane.goes_on).flat_map(LaneResult::token_ids));
+    let goes_on = lanes.iter().skip(1).map(|lane| lane.goes_on).chain([false]);
+    lanes.iter().zip(goes_on).map(|(lane, goes_on)| summarise_lane(lane, goes_on, &first_ids)).collect()
 }
 
-fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
+/// `goes_on`: the lane has more tokens, in another cache.
+fn summarise_lane(lane: &LaneResult, goes_on: bool, first_ids: &[u32]) -> LaneSummary {
     let itl = inter_token_secs(&lane.records);
     let last = lane.records.last();
     let bytes = |field: fn(&StepRecord) -> u64| last.map(field);
     let edges = (itl.len() >= 2 * EDGE).then(|| (&itl[..EDGE], &itl[itl.len() - EDGE..]));
     let first_median = edges.and_then(|(first, _)| percentile(first, 50.0));
     let last_median = edges.and_then(|(_, last)| percentile(last, 50.0));
-    let first_divergence = divergence(first_ids, &lane.token_ids());
+    let start = if lane.goes_on { lane.records.first().map_or(0, |r| r.step) } else { 0 };
+    let same_steps = first_ids.get(start..).unwrap_or_default();
+    let first_divergence = divergence(same_steps, &lane.token_ids()).map(|at| start + at);
+    let is_as_long = goes_on || start + lane.records.len() == first_ids.len();
     LaneSummary {
         lane: lane.lane.clone(),
         tokens: lane.records.len(),
@@ -143,7 +151,7 @@ fn summarise_lane(lane: &LaneResult, first_ids: &[u32]) -> LaneSummary {
         metadata_bytes: bytes(|r| r.metadata_bytes),
         copied_bytes: bytes(|r| r.copied_bytes),
         gpu: gpu(&lane.records),
-        same_tokens_as_first_lane: first_divergence.is_none() && lane.records.len() == first_ids.len(),
+        same_tokens_as_first_lane: first_divergence.is_none() && is_as_long,
         first_divergence,
         end: lane.end.clone(),
         text: lane.text.clone(),
@@ -170,11 +178,11 @@ pub fn divergence(first: &[u32], ids: &[u32]) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::Config;
 
-    fn record(step: usize, total_secs: f64, token_id: u32) -> StepRecord {
+    pub fn record(step: usize, total_secs: f64, token_id: u32) -> StepRecord {
         let flops = crate::engine::record::forward_flops(&Config::shape("gpt2", None).expect("known"), step, 1);
         StepRecord {
             gpu: None,

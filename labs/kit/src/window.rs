@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use kvlab::{
-    app::{self, Options},
+    app::{self, Asked, Options},
     cache::{
         HeadShape, KvShape,
         guest::{GuestCache, MakeGuest, register},
@@ -59,6 +59,7 @@ pub fn open(window: Window, is_solution: bool, picture: Option<&Path>) -> Result
         lanes: window.lanes.into(),
         pane,
         tokens: window.tokens,
+        asked: Asked { form: true, layout: true },
         autorun: window.mine.is_some() || picture.is_some(),
         ..Options::default()
     };

@@ -11,7 +11,6 @@ use crate::{
     },
     measure::{
         device::{DeviceChoice, name_of},
-        floor::Floor,
         machine::Machine,
     },
     model::{Calibrating, HubConfig, LoadedModel, ModelSource, Progress},
@@ -53,7 +52,7 @@ impl Engine {
         };
         match Experiment::with_progress(model.clone(), &settings.lanes, workload, &mut calibrating, cancel) {
             Ok(mut experiment) => {
-                let header = Header::of(&experiment, Some(settings.prompt.clone()), self.floor(&model));
+                let header = Header::of(&experiment, Some(settings.prompt.clone()), floor_of(&model));
                 let mut facts = Facts { device_note, model_note: model.note.clone(), ..Facts::of_trace(&header) };
                 facts.model_note = facts.model_note.or_else(|| experiment.model().calibrations.note());
                 let watched = experiment.watch(settings.watched.iter().copied(), cancel);
@@ -64,11 +63,6 @@ impl Engine {
             }
             Err(error) => Ok(Err(error.to_string())),
         }
-    }
-
-    fn floor(&mut self, model: &LoadedModel) -> Option<Floor> {
-        self.floor = self.floor.or_else(|| floor_of(model));
-        self.floor
     }
 
     pub(super) fn load(
@@ -85,7 +79,6 @@ impl Engine {
         {
             return Ok((model.clone(), note.clone()));
         }
-        self.floor = None;
         self.loaded = None; // Two models at a time might not fit.
         let (device, note) = device_choice.open().map_err(|e| e.to_string())?;
         let mut progress = |progress| {
@@ -116,6 +109,7 @@ pub(super) fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids
         shape: Some(ModelShape::of(model)),
         prompt_pieces: model.pieces(prompt_ids),
         prompt_tokens: prompt_ids.len(),
+        second_prompt: None,
         device: device_for_people(&name_of(model.model.device())),
         device_note,
         model_note: model.note.clone(),

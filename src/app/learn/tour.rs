@@ -62,8 +62,6 @@ pub enum LearnAction {
     Show(&'static str),
     /// Fills in the form and runs it to its end.
     Run(Setup),
-    /// Pauses the run under way.
-    Pause,
     /// Makes one token of every lane and pauses; begins a run with the form as it is if none is under way.
     Step,
     /// Forks the first `paged` lane of a run under way.

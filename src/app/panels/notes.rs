@@ -24,14 +24,13 @@ const STRIPE: f32 = 5.0;
 struct Done {
     pointed: Option<NoteId>,
     dismissed: Option<NoteId>,
-    acted: Option<NoteId>,
 }
 
-/// Draws the notes, in every frame and after everything else. Returns the note whose button was pressed; it is gone then. While there is no
-/// note it does nothing, and it asks for no frame but the one in which the next note goes.
-pub fn show(ctx: &Context, notes: &mut Notes) -> Option<NoteId> {
+/// Draws the notes, in every frame and after everything else. While there is no note it does nothing, and it asks for no frame but the one in
+/// which the next note goes.
+pub fn show(ctx: &Context, notes: &mut Notes) {
     if notes.is_empty() {
-        return None;
+        return;
     }
     let now_secs = ctx.input(|input| input.time);
     notes.tick(now_secs);
@@ -57,7 +56,7 @@ pub fn show(ctx: &Context, notes: &mut Notes) -> Option<NoteId> {
     if (height - before).abs() > 0.5 {
         ctx.request_discard("the notes have another height");
     }
-    if let Some(id) = done.dismissed.or(done.acted) {
+    if let Some(id) = done.dismissed {
         notes.dismiss(id);
         ctx.request_repaint();
     }
@@ -65,7 +64,6 @@ pub fn show(ctx: &Context, notes: &mut Notes) -> Option<NoteId> {
     if let Some(secs) = notes.next_secs() {
         ctx.request_repaint_after(Duration::from_secs_f64(secs));
     }
-    done.acted
 }
 
 fn draw(ui: &mut Ui, note: &Note, done: &mut Done) {
@@ -75,7 +73,7 @@ fn draw(ui: &mut Ui, note: &Note, done: &mut Done) {
         let body = frame.show(ui, |ui| {
             ui.horizontal_top(|ui| {
                 ui.add_space(STRIPE);
-                ui.vertical(|ui| text(ui, note, color, done));
+                ui.vertical(|ui| text(ui, note, color));
                 dismiss_button(ui, note, done);
             });
         });
@@ -96,18 +94,13 @@ fn draw(ui: &mut Ui, note: &Note, done: &mut Done) {
     ui.ctx().accesskit_node_builder(response.id, |node| node.set_live(live));
 }
 
-fn text(ui: &mut Ui, note: &Note, color: Color32, done: &mut Done) {
+fn text(ui: &mut Ui, note: &Note, color: Color32) {
     ui.set_width(TEXT_WIDTH);
     ui.add(Label::new(RichText::new(note.kind.name()).strong().color(color)).selectable(false));
     let cut = cut(&note.text);
     let label = ui.add(Label::new(cut.as_deref().unwrap_or(&note.text)).selectable(false).wrap());
     if cut.is_some() {
         label.on_hover_text(&note.text);
-    }
-    if let Some(action) = &note.action
-        && ui.button(action).clicked()
-    {
-        done.acted = Some(note.id);
     }
 }
 
@@ -146,11 +139,10 @@ mod tests {
     use super::*;
     use egui_kittest::{Harness, kittest::Queryable};
 
-    fn window(notes: Notes) -> Harness<'static, (Notes, Option<NoteId>)> {
-        let mut window = Harness::builder().with_size([800.0, 600.0]).build_ui_state(
-            |ui, (notes, acted): &mut (Notes, Option<NoteId>)| *acted = show(ui.ctx(), notes).or(*acted),
-            (notes, None),
-        );
+    fn window(notes: Notes) -> Harness<'static, Notes> {
+        let mut window = Harness::builder()
+            .with_size([800.0, 600.0])
+            .build_ui_state(|ui, notes: &mut Notes| show(ui.ctx(), notes), notes);
         window.run_steps(2);
         window
     }
@@ -163,21 +155,10 @@ mod tests {
         let mut window = window(notes);
         window.get_by_role_and_label(Role::Alert, "Error: one").click();
         window.run_steps(2);
-        assert_eq!(window.state().0.shown().iter().map(|note| note.text.as_str()).collect::<Vec<_>>(), ["two"]);
+        assert_eq!(window.state().shown().iter().map(|note| note.text.as_str()).collect::<Vec<_>>(), ["two"]);
         window.get_by_role_and_label(Role::Button, "Dismiss Error: two").click();
         window.run_steps(2);
-        assert!(window.state().0.is_empty());
-        assert_eq!(window.state().1, None, "dismissing is no action");
-    }
-
-    #[test]
-    fn the_button_of_a_note_is_told() {
-        let mut notes = Notes::default();
-        let id = notes.push_with_action(NoteKind::Info, "A picture was saved", "Show folder");
-        let mut window = window(notes);
-        window.get_by_role_and_label(Role::Button, "Show folder").click();
-        window.run_steps(2);
-        assert_eq!((window.state().0.is_empty(), window.state().1), (true, Some(id)));
+        assert!(window.state().is_empty());
     }
 
     #[test]

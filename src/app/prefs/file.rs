@@ -55,7 +55,8 @@ impl PrefsFile {
     }
 
     /// Opens the preferences in a folder, which need not exist; without one nothing is kept. The text is a note to a person where a file
-    /// was there and could not be used. It lies beside as `window.json.bad` then, unless one lies there already.
+    /// was there and could not be used. It lies beside as `window.json.bad` then, unless one lies there already; one of a newer kvlab stays where
+    /// it is, and nothing is kept.
     #[must_use]
     pub fn open(folder: Option<PathBuf>) -> (Self, Prefs, Option<String>) {
         let (prefs, note) = match folder.as_deref().map_or(Err(PrefsError::NoFolder), read) {
@@ -64,6 +65,12 @@ impl PrefsFile {
             Err(PrefsError::NoFolder) => {
                 (Prefs::default(), Some(format!("The window will not remember its settings: {}", PrefsError::NoFolder)))
             }
+            // Nothing is written over what a newer program would still read.
+            Err(error @ PrefsError::Newer { .. }) => {
+                let note =
+                    format!("The window starts anew and will not remember its settings: {error}. It is left as it is.");
+                return (Self::nowhere(), Prefs::default(), Some(note));
+            }
             Err(error) => {
                 let kept = folder.as_deref().and_then(put_aside);
                 let where_it_is = kept.map_or_else(String::new, |path| format!(" It is kept as {}.", path.display()));
@@ -71,6 +78,11 @@ impl PrefsFile {
             }
         };
         (Self { folder, kept: prefs.clone(), tried_secs: None, has_failed: false }, prefs, note)
+    }
+
+    /// Remembers nothing.
+    fn nowhere() -> Self {
+        Self { folder: None, kept: Prefs::default(), tried_secs: None, has_failed: false }
     }
 
     /// Where another file of the window is kept; `None` where nothing is.

@@ -52,7 +52,6 @@ fn it_is_written_once_a_second_and_at_the_end() {
 
 #[test]
 fn a_file_that_cannot_be_used_is_put_aside_once_and_costs_a_note() {
-    let newer = format!(r#"{{"version": {}, "look": {{"new": "form"}}}}"#, VERSION + 1);
     let large = format!(r#"{{"version": 1, "layout": "{}"}}"#, " ".repeat(1 << 20));
     let deep = "[".repeat(100_000);
     for (text, reason) in [
@@ -62,7 +61,6 @@ fn a_file_that_cannot_be_used_is_put_aside_once_and_costs_a_note() {
         (r#"{"look": "light"}"#, "is damaged"),
         ("\u{feff}[]", "is damaged"),
         (deep.as_str(), "is damaged"),
-        (newer.as_str(), "is of version 2"),
         (large.as_str(), "has more than"),
     ] {
         let place = tempfile::tempdir().expect("folder");
@@ -81,6 +79,20 @@ fn a_file_that_cannot_be_used_is_put_aside_once_and_costs_a_note() {
         assert!(!note.expect("a note").contains(BAD_NAME));
         assert_eq!(fs::read_to_string(place.path().join(BAD_NAME)).expect("kept"), text);
     }
+}
+
+#[test]
+fn a_file_of_a_newer_kvlab_is_left_as_it_is() {
+    let newer = format!(r#"{{"version": {}, "look": {{"new": "form"}}}}"#, VERSION + 1);
+    let place = tempfile::tempdir().expect("folder");
+    fs::write(place.path().join(NAME), &newer).expect("written");
+    let (mut file, prefs, note) = open(place.path());
+    assert_eq!(prefs, Prefs::default());
+    let note = note.expect("a note");
+    assert!(note.contains("is of version 2") && note.contains("left as it is"), "{note}");
+    file.close(&light()).expect("nothing to do");
+    assert_eq!(fs::read_to_string(place.path().join(NAME)).expect("there"), newer);
+    assert!(!place.path().join(BAD_NAME).exists());
 }
 
 #[test]

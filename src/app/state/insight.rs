@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{LaneState, RunState};
-use crate::{engine::Attention, experiment::LaneEvent};
+use crate::{app::comparison::reference, engine::Attention, experiment::LaneEvent};
 
 /// A fork of a lane: what it shares, and what it says instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,12 +84,18 @@ impl RunState {
     /// no text is known, empty where the token completes no character.
     #[must_use]
     pub fn token_text(&self, lane: usize, sequence: usize, position: usize) -> Option<&str> {
-        // What a lane that is fed tokens has read is the first lane's text.
-        let lane = if self.is_forced && sequence == 0 { 0 } else { lane };
-        let (facts, lane) = (self.facts.as_ref()?, self.lanes.get(lane)?);
-        match position.checked_sub(facts.prompt_tokens) {
-            None => facts.prompt_pieces.get(position).map(String::as_str),
-            Some(generated) => lane.piece(sequence, generated),
+        let (facts, own) = (self.facts.as_ref()?, self.lanes.get(lane)?);
+        let (prompt_tokens, prompt_pieces) = facts.prompt_of(lane);
+        let Some(generated) = position.checked_sub(prompt_tokens) else {
+            return prompt_pieces.get(position).map(String::as_str);
+        };
+        let fork = sequence.checked_sub(1).and_then(|fork| own.forks.get(fork));
+        let is_own = fork.is_some_and(|fork| generated >= fork.start);
+        // What a lane that is fed tokens has read, and shares with its forks, is the first lane's text.
+        if self.is_forced && !is_own {
+            self.lanes.get(reference(&self.lanes, lane))?.piece(0, generated)
+        } else {
+            own.piece(sequence, generated)
         }
     }
 }

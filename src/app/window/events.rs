@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use egui::Context;
 
-use super::App;
+use super::{App, looks::Looks};
 use crate::{
     app::{
         recording::Recording,
@@ -46,6 +46,14 @@ impl App {
         if event.run != self.run.id {
             return;
         }
+        if matches!(event.what, What::Cancelled | What::Failed(_)) {
+            self.engine_has_run = false;
+            self.looks = Looks::default();
+        }
+        // A refusal may be the answer to a look; if it is none, the next look only comes a little early.
+        if matches!(event.what, What::Inspected { .. } | What::Refused(_)) {
+            self.looks.answered();
+        }
         if matches!(event.what, What::Lane(LaneEvent::Switched { .. })) {
             self.forget_inspection();
         }
@@ -55,6 +63,7 @@ impl App {
             (What::Finished, Some(timeline)) => timeline.end(trace::Outcome::Finished),
             (What::Inspected { lane, inspection }, _) => self.inspection = Some((*lane, (**inspection).clone())),
             (What::Cancelled, Some(timeline)) => timeline.end(trace::Outcome::Cancelled),
+            (What::Failed(_), Some(timeline)) => timeline.end(trace::Outcome::Failed),
             _ => {}
         }
         let before = self.run.phase.clone();

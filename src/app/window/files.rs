@@ -13,19 +13,36 @@ use egui::Context;
 
 use super::App;
 use crate::app::{
+    notes::NoteKind,
     panels::files::Task,
     prefs::MAX_RECENT,
     recording::{Recording, differences},
     screenshot,
+    state::RunState,
     timeline::Timeline,
 };
 
 /// How a job ended.
 pub(super) enum Done {
-    Opened(Box<Timeline>),
+    Opened(Box<Opened>),
     /// A trace beside what was shown, and in what the two runs differ.
-    Joined(Box<Timeline>, Vec<String>),
+    Joined(Box<Opened>, Vec<String>),
     Written(String),
+}
+
+/// A trace, the run at its end, and the file it was read from.
+pub(super) struct Opened {
+    pub trace: Timeline,
+    pub end: RunState,
+    path: PathBuf,
+}
+
+impl Opened {
+    /// Makes the run, which takes a while for a long one.
+    fn new(trace: Timeline, path: PathBuf) -> Box<Self> {
+        let end = trace.recording().state(0, trace.last());
+        Box::new(Self { trace, end, path })
+    }
 }
 
 /// A job on a thread of its own.
@@ -38,7 +55,12 @@ impl App {
         match task {
             Task::Save | Task::Export if !has_run => Some("there is no run yet"),
             Task::Beside if !has_run => Some("there is nothing to put it beside: run something, or open a trace first"),
-            Task::Beside if self.run.phase.is_active() => Some("the run goes on; let it finish, or cancel it"),
+            Task::Open | Task::Beside if self.run.phase.is_active() => {
+                Some("a run is under way; let it finish, or cancel it")
+            }
+            Task::Open | Task::Beside if self.quality.phase.is_active() => {
+                Some("quality is being measured; let it finish, or cancel it")
+            }
             _ => None,
         }
     }
@@ -60,10 +82,12 @@ impl App {
         let mut still_running = vec![];
         for job in std::mem::take(&mut self.jobs) {
             match job.try_recv() {
-                Ok(Ok(done)) => self.finish(done),
+                Ok(Ok(done)) => self.finish(ctx, done),
                 Ok(Err(message)) => self.run.error = Some(message),
                 Err(TryRecvError::Empty) => still_running.push(job),
-                Err(TryRecvError::Disconnected) => {}
+                Err(TryRecvError::Disconnected) => {
+                    self.run.error = Some("a task with files broke off without a word, which is a bug in kvlab".into());
+                }
             }
         }
         self.jobs.extend(still_running);
@@ -74,17 +98,13 @@ impl App {
         let shown = self.timeline.as_ref().map(|timeline| timeline.recording().clone());
         match (task, shown) {
             (Task::Open, _) => {
-                self.has_opened(&path);
-                self.job(ctx, "trace", move || open(&path).map(|trace| Done::Opened(Box::new(trace))));
+                self.job(ctx, "trace", move || open(&path).map(|it| Done::Opened(Opened::new(it, path))))
             }
-            (Task::Beside, Some(recording)) => {
-                self.has_opened(&path);
-                self.job(ctx, "trace", move || {
-                    let other = open(&path)?;
-                    let differs = differences(&recording.header, &other.recording().header);
-                    Ok(Done::Joined(Box::new(Timeline::beside(&recording, &other)), differs))
-                });
-            }
+            (Task::Beside, Some(recording)) => self.job(ctx, "trace", move || {
+                let other = open(&path)?;
+                let differs = differences(&recording.header, &other.recording().header);
+                Ok(Done::Joined(Opened::new(Timeline::beside(&recording, &other), path), differs))
+            }),
             (Task::Save, Some(recording)) => {
                 self.job(ctx, "save", move || {
                     recording
@@ -99,16 +119,28 @@ impl App {
         }
     }
 
-    /// Reads a trace and shows it.
+    /// Reads a trace and shows it, unless that would end what is under way.
     pub(super) fn open(&mut self, ctx: &Context, path: PathBuf) {
-        self.begin(ctx, Task::Open, path);
+        match self.refuses(Task::Open) {
+            Some(refusal) => self.run.error = Some(format!("{} is not opened: {refusal}", path.display())),
+            None => self.begin(ctx, Task::Open, path),
+        }
     }
 
-    fn finish(&mut self, done: Done) {
+    fn finish(&mut self, ctx: &Context, done: Done) {
+        if let Done::Opened(opened) | Done::Joined(opened, _) = &done {
+            // Reading takes a while, and a run may have begun since.
+            if let Some(refusal) = self.refuses(Task::Open) {
+                self.notes.push(NoteKind::Warning, format!("{} is not shown: {refusal}", opened.path.display()));
+                return;
+            }
+            self.keep_replaced(ctx);
+            self.has_opened(&opened.path.clone());
+        }
         match done {
-            Done::Opened(trace) => self.show_trace(*trace),
-            Done::Joined(trace, differs) => {
-                self.show_trace(*trace);
+            Done::Opened(opened) => self.show_trace(opened.trace, opened.end),
+            Done::Joined(opened, differs) => {
+                self.show_trace(opened.trace, opened.end);
                 let words = if differs.is_empty() {
                     "the two runs differ in nothing that a trace knows".into()
                 } else {
@@ -132,7 +164,12 @@ impl App {
         });
     }
 
-    fn job(&mut self, ctx: &Context, name: &str, job: impl FnOnce() -> Result<Done, String> + Send + 'static) {
+    pub(super) fn job(
+        &mut self,
+        ctx: &Context,
+        name: &str,
+        job: impl FnOnce() -> Result<Done, String> + Send + 'static,
+    ) {
         let (window, (sender, receiver)) = (ctx.clone(), mpsc::channel());
         let run = move || {
             let _ = sender.send(job());
@@ -144,8 +181,11 @@ impl App {
         }
     }
 
-    /// The newest first, each once.
+    /// The newest first, each once. A path that is no Unicode text cannot be remembered.
     pub(super) fn has_opened(&mut self, path: &Path) {
+        if path.to_str().is_none() {
+            return;
+        }
         self.recent.retain(|known| known != path);
         self.recent.insert(0, path.into());
         self.recent.truncate(MAX_RECENT);

@@ -40,8 +40,6 @@ impl App {
             Some("Only a run under way can be forked; pause it to choose the moment")
         } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {
             Some("Only blocks of a pool can be shared; choose a lane paged:B")
-        } else if lane.is_some_and(|lane| lane.name.contains("+kivi")) {
-            Some("kivi keeps the newest tokens of each sequence exact, and there is room for one; choose another lane")
         } else if lane.is_some_and(|lane| lane.forks.iter().filter(|fork| fork.end.is_none()).count() >= MAX_FORKS) {
             Some("The lane has as many forks as its store has room for")
         } else {

@@ -41,7 +41,6 @@ impl App {
                 self.set_up(setup);
                 self.act(Action::Run);
             }
-            LearnAction::Pause => self.act(Action::Pause),
             LearnAction::Step => self.act(Action::Step),
             LearnAction::Fork => {
                 let is_paged = |lane: &crate::app::state::LaneState| lane.name.starts_with("paged");

@@ -106,7 +106,8 @@ impl App {
                 Err("The past is shown; what is stored is known of the newest moment only (press To the end)")
             }
             Phase::Paused => Ok(()),
-            Phase::Finished if !self.quality.phase.is_active() => Ok(()),
+            Phase::Finished if self.can_look() => Ok(()),
+            Phase::Finished => Err("The measurement of quality has taken the place of what the run stored; run again"),
             ref phase if phase.is_active() => Err("Pause the run to look at what it stored"),
             _ => Err("The run is gone; run again, and pause or let it finish"),
         };
@@ -130,8 +131,9 @@ impl App {
         };
         let ask = panels::inside::show(ui, &mut self.inside, context);
         if let Some(ask) = ask {
-            self.tell(|worker| worker.inspect(lane, ask));
+            self.looks.want(lane, ask);
         }
+        self.look();
     }
 
     fn quality(&mut self, ui: &mut Ui) {

@@ -1,6 +1,6 @@
 //! Quality in the window: begun, told, and what it leaves to the other buttons.
 
-use super::App;
+use super::{App, looks::Looks};
 use crate::app::{
     quality::{MeasureSettings, QualityForm, QualityState},
     state::Phase,
@@ -62,8 +62,10 @@ impl App {
                 let id = self.next_run;
                 self.next_run += 1;
                 self.quality = QualityState::new(id, settings.clone());
-                if let Err(message) = self.worker.measure(id, settings) {
-                    self.quality.fail(message);
+                match self.worker.measure(id, settings) {
+                    // What the run has stored makes room for the measurement.
+                    Ok(()) => (self.engine_has_run, self.looks) = (false, Looks::default()),
+                    Err(message) => self.quality.fail(message),
                 }
             }
             Err(message) => self.quality.fail(message),

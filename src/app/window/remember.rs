@@ -3,7 +3,7 @@
 use egui::Context;
 use serde::{Deserialize, Serialize};
 
-use super::App;
+use super::{App, files::Done};
 use crate::app::{
     Options,
     form::Form,
@@ -45,14 +45,12 @@ impl App {
         theme::apply(ctx, options.look.unwrap_or(prefs.look));
         theme::set_zoom(ctx, prefs.zoom);
         self.recent = prefs.recent_traces;
-        let asked = Options { bench: None, screenshot: None, frame_times: None, ..options.clone() };
-        if asked.form() == Options::default().form()
+        if !options.asked.form
             && let Some(form) = prefs.form.and_then(|form| serde_json::from_value::<Form>(form).ok())
         {
             self.form = Form { device: self.form.device, offline: self.form.offline, ..form };
         }
-        if options.pane == Pane::default()
-            && options.beside.is_none()
+        if !options.asked.layout
             && let Ok(layout) = serde_json::from_value::<Layout>(prefs.layout)
         {
             (self.pane, self.beside) = (layout.pane, layout.beside);
@@ -90,6 +88,24 @@ impl App {
         if folder.and_then(|()| timeline.recording().save(&path)).is_ok() {
             self.has_opened(&path);
         }
+    }
+
+    /// Keeps the run that a trace takes the place of, as [`App::keep_run`] does, beside the frames.
+    pub(super) fn keep_replaced(&mut self, ctx: &Context) {
+        let Some(path) = self.memory_of.as_ref().and_then(|memory| memory.file.beside(LAST_RUN)) else { return };
+        let Some(timeline) = self.timeline.as_ref().filter(|timeline| !timeline.is_trace() && timeline.last() > 0)
+        else {
+            return;
+        };
+        let recording = timeline.recording().clone();
+        self.has_opened(&path);
+        self.job(ctx, "save", move || {
+            let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            folder
+                .and_then(|()| recording.save(&path))
+                .map_err(|error| format!("the run before is not kept: {error}"))?;
+            Ok(Done::Written(format!("the run before is kept as {}", path.display())))
+        });
     }
 
     /// Writes what has changed, now and then; `at_end`: at once.

@@ -14,14 +14,15 @@ use crate::app::{
 };
 
 impl App {
-    /// Shows a trace in place of a run, which ends.
-    pub(super) fn show_trace(&mut self, trace: Timeline) {
+    /// Shows a trace in place of a run, which ends; `end` is the trace's run at its end.
+    pub(super) fn show_trace(&mut self, trace: Timeline, end: RunState) {
+        self.engine_has_run = false;
         self.tell(|worker| worker.forget());
         self.quality.give_way();
         self.forget_inspection();
         let id = self.next_run;
         self.next_run += 1;
-        self.run = trace.recording().state(id, trace.last());
+        self.run = RunState { id, ..end };
         let lanes: Vec<_> = self.run.lanes.iter().filter_map(|lane| lane_of(&lane.name)).collect();
         if lanes.len() == self.run.lanes.len() {
             self.choose_lanes(&lanes);

@@ -107,7 +107,8 @@ impl<'a> Scene<'a> {
     }
 
     fn source(&self, head: Option<(usize, usize)>) -> Source<'a> {
-        let prompt = self.run.facts.as_ref().map_or(0, |facts| facts.prompt_tokens);
+        let lane = self.weights.attention.lane;
+        let prompt = self.run.facts.as_ref().map_or(0, |facts| facts.prompt_of(lane).0);
         let n_tokens = (prompt + self.run.tokens.saturating_sub(1)).max(self.weights.attention.rows.len()).max(1);
         Source { run: self.run.id, weights: self.weights, n_tokens, head }
     }

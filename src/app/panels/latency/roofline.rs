@@ -104,8 +104,8 @@ fn place(work: Work) -> [f64; 2] {
 
 fn roof_words(machine: MachineFloor) -> [String; 2] {
     [
-        format!("memory: {} GB/s", rate(machine.read_bytes_per_sec / GIGA)),
-        format!("arithmetic: {} GFLOP/s", rate(machine.flops_per_sec / GIGA)),
+        format!("reading the weights: {} GB/s", rate(machine.read_bytes_per_sec / GIGA)),
+        format!("f32 arithmetic: {} GFLOP/s", rate(machine.flops_per_sec / GIGA)),
     ]
 }
 
@@ -141,6 +141,6 @@ mod tests {
     #[test]
     fn roofs_are_named_with_their_units() {
         let machine = MachineFloor { read_bytes_per_sec: 21e9, flops_per_sec: 130e9 };
-        assert_eq!(roof_words(machine), ["memory: 21.0 GB/s", "arithmetic: 130 GFLOP/s"]);
+        assert_eq!(roof_words(machine), ["reading the weights: 21.0 GB/s", "f32 arithmetic: 130 GFLOP/s"]);
     }
 }
