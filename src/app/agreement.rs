@@ -19,7 +19,8 @@ pub enum Cell {
 #[must_use]
 pub fn cells(compared: &[Compared], shown: &Range<usize>, n_cells: usize) -> Vec<Cell> {
     let n_tokens = shown.len();
-    let n_cells = n_cells.min(n_tokens);
+    // Tokens that together are less than a pixel have one cell all the same.
+    let n_cells = n_cells.max(1).min(n_tokens);
     let mut cells = vec![Cell::Unknown; n_cells];
     for token in compared.iter().filter(|token| shown.contains(&token.step)) {
         let cell = &mut cells[(token.step - shown.start) * n_cells / n_tokens];
@@ -73,6 +74,7 @@ mod tests {
     #[test]
     fn nothing_has_no_cells() {
         assert!(cells(&[], &(3..3), 10).is_empty() && runs(&[]).is_empty());
+        assert_eq!(cells(&compared(&[], 1), &(0..1), 0), [Cell::Agrees], "less than a pixel");
         assert_eq!(cells(&compared(&[], 9), &(20..22), 10), [Cell::Unknown; 2], "another part of the run");
     }
 }

@@ -89,7 +89,10 @@ pub fn called(run: &RunState, index: usize) -> String {
 /// What is compared with what, and to where.
 #[must_use]
 pub fn words(run: &RunState) -> String {
-    let first = called(run, 0);
+    let mut first = called(run, 0);
+    if run.lanes.first().is_some_and(|lane| !lane.is_lossless) {
+        first.push_str(" (which loses something itself)");
+    }
     if run.is_forced {
         return format!(
             "Each prediction is compared with that of {first}. Every lane reads the tokens of {first}, so every token is compared."

@@ -26,6 +26,15 @@ pub fn decimate(points: Vec<[f64; 2]>, columns: usize) -> Vec<[f64; 2]> {
     kept
 }
 
+/// What lies in a range of x, and a neighbour on each side, to which lines lead. All of it without a range.
+#[must_use]
+pub fn visible(points: Vec<[f64; 2]>, range: Option<[f64; 2]>) -> Vec<[f64; 2]> {
+    let Some([from, to]) = range else { return points };
+    let start = points.partition_point(|point| point[0] < from).saturating_sub(1);
+    let end = (points.partition_point(|point| point[0] <= to) + 1).min(points.len());
+    points.get(start..end).unwrap_or_default().to_vec()
+}
+
 /// Leaves out points that lie on the straight line between their neighbours: what a cache reserves, or uses token by token, is a few lines,
 /// however long it runs.
 #[must_use]
@@ -63,6 +72,15 @@ mod tests {
 
     fn points(n: u32) -> Vec<[f64; 2]> {
         (0..n).map(|i| [f64::from(i), f64::from(i % 7)]).collect()
+    }
+
+    #[test]
+    fn what_is_zoomed_to_keeps_its_points_and_a_neighbour_on_each_side() {
+        let xs = |range| -> Vec<f64> { visible(points(100), range).into_iter().map(|point| point[0]).collect() };
+        assert_eq!(xs(Some([20.5, 22.0])), [20.0, 21.0, 22.0, 23.0]);
+        assert_eq!(xs(Some([-9.0, 0.5])), [0.0, 1.0]);
+        assert_eq!((xs(Some([200.0, 300.0])), xs(None).len()), (vec![99.0], 100));
+        assert_eq!(visible(vec![], Some([0.0, 1.0])), Vec::<[f64; 2]>::new());
     }
 
     #[test]

@@ -248,7 +248,14 @@ impl Engine {
         &mut self,
         act: impl FnOnce(&dyn Fn(What) -> Result<(), Closed>, &mut Running) -> Result<(), ExperimentError>,
     ) -> Result<(), Closed> {
-        let Some(Active::Run(mut active)) = self.active.take() else { return Ok(()) };
+        let mut active = match self.active.take() {
+            Some(Active::Run(active)) => active,
+            // A measurement goes on.
+            other => {
+                self.active = other;
+                return Ok(());
+            }
+        };
         let run = active.run;
         let acted = act(&|what| self.tell(run, what), &mut active);
         self.active = Some(Active::Run(active));

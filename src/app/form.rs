@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cache::{Lane, spec::parse_lanes},
     engine::Sampling,
+    experiment::DEFAULT_TOKENS,
     measure::device::DeviceChoice,
     report::units::parse_size,
 };
@@ -166,10 +167,18 @@ impl Form {
         preset.lanes.clone_into(&mut self.lanes);
         self.forced = preset.forced;
         self.chosen = None;
+        // What another preset has filled in goes with it; what a person chose stays.
+        let of_a_preset = |form: &Self| PRESETS.iter().any(|other| other.model == Some(form.model.as_str()));
         if let Some(model) = preset.model {
             model.clone_into(&mut self.model);
+        } else if of_a_preset(self) {
+            "story".clone_into(&mut self.model);
         }
-        self.tokens = preset.tokens.unwrap_or(self.tokens);
+        if let Some(tokens) = preset.tokens {
+            self.tokens = tokens;
+        } else if PRESETS.iter().any(|other| other.tokens == Some(self.tokens)) {
+            self.tokens = DEFAULT_TOKENS;
+        }
     }
 
     /// The lane that the menus show, if a person chose one and it is valid.

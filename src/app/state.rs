@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    comparison::reference,
     recording::lane_of,
     worker::{Event, Facts, What},
 };
@@ -86,6 +87,8 @@ pub struct RunState {
     pub tokens: usize,
     pub prompt: String,
     pub error: Option<String>,
+    /// It has happened, and nothing computes: a trace.
+    pub is_trace: bool,
     /// Every lane is fed the first lane's tokens; texts are what each would have said.
     pub is_forced: bool,
     /// Whom the tokens of lanes look at, once a person wants to see it.
@@ -246,10 +249,22 @@ impl RunState {
         lane.records.push(record);
         lane.text.push_str(text);
         lane.text_ends.push(lane.text.len());
-        let Some((first, others)) = self.lanes.split_first_mut() else { return };
-        first.agreed = first.records.len();
-        for lane in others {
-            lane.compare(&first.records, self.is_forced);
+        for index in 0..self.lanes.len() {
+            let first = reference(&self.lanes, index);
+            match self.lanes.get_disjoint_mut([first, index]) {
+                Ok([first, lane]) => lane.compare(&first.records, self.is_forced),
+                // It is the first of its run itself.
+                Err(_) => self.lanes[index].agreed = self.lanes[index].records.len(),
+            }
+        }
+    }
+
+    /// The text of a lane's prompt, of two runs side by side each its own.
+    #[must_use]
+    pub fn prompt_of(&self, lane: usize) -> String {
+        match self.facts.as_ref().and_then(|facts| facts.second_prompt.as_ref()) {
+            Some(second) if lane >= second.first_lane => second.pieces.concat(),
+            _ => self.prompt.clone(),
         }
     }
 
@@ -296,7 +311,7 @@ impl RunState {
     /// True once a lane has moved bytes that were already stored.
     #[must_use]
     pub fn has_copied(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.records.last().is_some_and(|record| record.copied_bytes > 0))
+        self.lanes.iter().any(|lane| lane.records.iter().any(|record| record.copied_bytes > 0))
     }
 }
 
@@ -342,6 +357,13 @@ impl LaneState {
     #[must_use]
     pub fn has_dead(&self) -> bool {
         self.records.iter().any(|record| record.dead_bytes > 0)
+    }
+
+    /// The records of the cache that the lane has now: all of them, unless it was given another.
+    #[must_use]
+    pub fn of_this_cache(&self) -> &[StepRecord] {
+        let since = self.switches.last().map_or(0, |switch| switch.step);
+        self.records.get(since..).unwrap_or_default()
     }
 
     /// The records of decode steps; the prefill is another kind of work and stands apart.

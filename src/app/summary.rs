@@ -28,7 +28,7 @@ impl Group {
             Self::Tokens => "",
             Self::Time => "time, ms",
             Self::Speed => "tokens/s",
-            Self::Quality => "vs lane A",
+            Self::Quality => "vs first lane",
             Self::Memory => "memory, MiB",
         }
     }
@@ -92,11 +92,12 @@ pub struct Column {
 impl Row {
     #[must_use]
     pub fn of(lane: &LaneState) -> Self {
-        let since = lane.switches.last().map_or(0, |switch| switch.step);
+        let records = lane.of_this_cache();
+        let since = lane.records.len() - records.len();
         let compared = &lane.compared[lane.compared.partition_point(|token| token.step < since)..];
         Self {
             tokens: lane.records.len(),
-            latency: Latency::of(lane.records.get(since..).unwrap_or_default()),
+            latency: Latency::of(records),
             comparison: Comparison::of(compared),
             newest: lane.records.last().copied(),
         }

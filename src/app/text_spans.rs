@@ -28,8 +28,9 @@ pub enum Kind {
 
 /// Everything that is drawn of a lane, in order.
 #[must_use]
-pub fn spans(run: &RunState, lane: &LaneState) -> Vec<Span> {
-    let last_line = run.prompt.rsplit('\n').find(|line| !line.is_empty()).unwrap_or_default();
+pub fn spans(run: &RunState, index: usize, lane: &LaneState) -> Vec<Span> {
+    let prompt = run.prompt_of(index);
+    let last_line = prompt.rsplit('\n').find(|line| !line.is_empty()).unwrap_or_default();
     let mut spans = vec![Span { text: last_line.to_owned(), kind: Kind::Prompt }];
     let mut marks =
         (0..lane.switches.len()).filter_map(|i| Some((lane.token_start(lane.switches[i].step)?, i))).peekable();
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn a_text_is_cut_where_something_is_marked() {
         let run = switched();
-        let texts: Vec<_> = spans(&run, &run.lanes[1]).into_iter().map(|span| (span.text, span.kind)).collect();
+        let texts: Vec<_> = spans(&run, 1, &run.lanes[1]).into_iter().map(|span| (span.text, span.kind)).collect();
         let expected = [
             ("Once", Kind::Prompt),
             (" w1", Kind::Plain(0)),
@@ -193,7 +194,7 @@ mod tests {
             (" w4", Kind::Plain(9)),
         ];
         assert_eq!(texts, expected.map(|(text, kind)| (text.to_owned(), kind)));
-        let whole = spans(&run, &run.lanes[0]);
+        let whole = spans(&run, 0, &run.lanes[0]);
         assert_eq!(whole.len(), 2, "the first lane's text is one part after the prompt: {whole:?}");
     }
 
@@ -205,7 +206,7 @@ mod tests {
         (later.step, later.from) = (4, "paged:8".into());
         run.lanes[1].switches.push(later);
         run.lanes[1].name = "concat".into();
-        let kinds: Vec<Kind> = spans(&run, &run.lanes[1]).into_iter().map(|span| span.kind).collect();
+        let kinds: Vec<Kind> = spans(&run, 1, &run.lanes[1]).into_iter().map(|span| span.kind).collect();
         let expected =
             [Kind::Prompt, Kind::Plain(0), Kind::Switched(1), Kind::Differs(1), Kind::Plain(6), Kind::Switched(4)];
         assert_eq!(kinds, expected);
@@ -216,7 +217,7 @@ mod tests {
     fn characters_and_tokens_find_each_other() {
         let run = switched();
         let lane = &run.lanes[1];
-        let spans = spans(&run, lane);
+        let spans = spans(&run, 1, lane);
         let drawn: String = spans.iter().map(|span| span.text.as_str()).collect();
         for (token, text) in [(0, " w1"), (1, " w9"), (2, " w3"), (3, "| now")] {
             let at = char_of_token(&spans, lane, token).expect("drawn");

@@ -45,7 +45,8 @@ pub const DIVERGENCE: Tone = Tone::new([150, 38, 52], [255, 196, 196]);
 pub const INFO: Tone = Tone::new([130, 180, 255], [20, 80, 170]);
 
 /// What was chosen or is pointed at.
-pub const CHOSEN: Tone = Tone::new([255, 170, 60], [168, 78, 0]);
+/// Unlike any lane's colour, as what it marks belongs to none.
+pub const CHOSEN: Tone = Tone::new([255, 110, 225], [176, 0, 140]);
 
 /// Colours of attention weights from 0 to 255: from the ground to what catches the eye, in both themes.
 #[must_use]
@@ -145,10 +146,10 @@ pub fn zoom_by(ctx: &Context, tenths: i8) {
     set_zoom(ctx, (zoom(ctx) * 10.0).round() / 10.0 + f32::from(tenths) / 10.0);
 }
 
-/// The width of a plot's line in points: 2.0, and 3.5 for a projector.
+/// The width of a plot's line in points, of one that is `width` points wide in any look but that for a projector.
 #[must_use]
-pub fn line_width(visuals: &Visuals) -> f32 {
-    2.0 * visuals.widgets.noninteractive.fg_stroke.width
+pub fn line_width(width: f32, visuals: &Visuals) -> f32 {
+    width * visuals.widgets.noninteractive.fg_stroke.width
 }
 
 /// The name of a lane in its colour; pointed at, it says what its words mean.
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn only_a_projector_has_thicker_lines_and_all_of_its_strokes_are_black() {
-        let widths = Look::ALL.map(|look| line_width(&visuals(look)));
+        let widths = Look::ALL.map(|look| line_width(2.0, &visuals(look)));
         assert!(
             widths.into_iter().zip([2.0, 2.0, 3.5]).all(|(width, wanted)| (width - wanted).abs() < 1e-6),
             "{widths:?}"

@@ -115,6 +115,11 @@ impl Timeline {
             state.lanes.iter_mut().zip(&newest.lanes).for_each(|(lane, now)| lane.is_hidden = now.is_hidden);
             self.past = Some(Past { round, state });
         }
+        let is_trace = self.is_trace();
+        if let Some(Past { state, .. }) = &mut self.past {
+            state.is_trace = is_trace;
+            state.attention = newest.attention_at(round);
+        }
     }
 
     /// One token of every lane on, or back.

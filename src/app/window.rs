@@ -227,11 +227,16 @@ impl App {
         match action {
             Action::Run => self.start(Pace::Run),
             Action::Pause => {
-                self.run.phase = Phase::Pausing;
-                self.tell(|worker| worker.pace(Pace::Pause));
+                if self.tell(|worker| worker.pace(Pace::Pause)) {
+                    self.run.phase = Phase::Pausing;
+                }
             }
-            Action::Resume => self.tell(|worker| worker.pace(Pace::Run)),
-            Action::Step if self.run.phase == Phase::Paused => self.tell(|worker| worker.pace(Pace::OneRound)),
+            Action::Resume => {
+                self.tell(|worker| worker.pace(Pace::Run));
+            }
+            Action::Step if self.run.phase == Phase::Paused => {
+                self.tell(|worker| worker.pace(Pace::OneRound));
+            }
             Action::Step => self.start(Pace::OneRound),
             Action::StepLayer => {
                 if self.run.phase != Phase::Paused {
@@ -240,7 +245,9 @@ impl App {
                 self.pane = Pane::Layers;
                 self.tell(|worker| worker.layer());
             }
-            Action::Cancel => self.tell(|worker| worker.cancel()),
+            Action::Cancel => {
+                self.tell(|worker| worker.cancel());
+            }
             Action::Rerun => {
                 if let Some(settings) = self.last_settings.clone() {
                     self.start_with(settings, Pace::Run);
@@ -254,7 +261,9 @@ impl App {
                 self.engine_has_run = false;
                 self.tell(|worker| worker.forget());
             }
-            Action::Switch(lane, to) => self.tell(|worker| worker.switch(lane, to)),
+            Action::Switch(lane, to) => {
+                self.tell(|worker| worker.switch(lane, to));
+            }
             Action::Dismiss => (self.run.error, self.quality.error) = (None, None),
         }
     }
@@ -266,23 +275,29 @@ impl App {
         self.inside.forget();
     }
 
-    fn tell(&mut self, command: impl FnOnce(&mut Worker) -> Result<(), String>) {
+    /// True where the engine took the command.
+    fn tell(&mut self, command: impl FnOnce(&mut Worker) -> Result<(), String>) -> bool {
         match command(&mut self.worker) {
-            Ok(()) => {}
+            Ok(()) => return true,
             // The run goes on; whoever asked asks again.
             Err(message) if message == BUSY => {
                 self.notes.push(NoteKind::Warning, message);
             }
             Err(message) => self.run.fail(message),
         }
+        false
     }
 
     /// Only a pane that is looked at costs the engine anything.
     fn watch(&mut self) {
         let wanted = self.wanted_attention();
         if self.can_look() && wanted != self.watched {
-            self.watched.clone_from(&wanted);
-            self.tell(|worker| worker.watch(wanted));
+            match self.worker.watch(wanted.clone()) {
+                Ok(()) => self.watched = wanted,
+                // The next frame tries again.
+                Err(message) if message == BUSY => {}
+                Err(message) => self.run.fail(message),
+            }
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) static TERMS: [Term; 107] = [
     ),
     Term::new(
         "copied",
-        "Bytes of stored rows that were moved since the run began: by concat at every step, or by copy-on-write \
+        "Bytes of stored rows that were moved since the lane began in its cache: by concat at every step, or by copy-on-write \
          after a fork.",
     ),
     Term::new(

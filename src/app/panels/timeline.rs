@@ -50,7 +50,7 @@ pub fn show(ui: &mut Ui, timeline: &Timeline, shown: &RunState) -> Option<Timeli
         let mut round = timeline.round();
         ui.spacing_mut().slider_width = (ui.available_width() - 420.0).max(120.0);
         let label = ui.label("Moment");
-        let slider = Slider::new(&mut round, 0..=timeline.last()).show_value(false);
+        let slider = Slider::new(&mut round, 0..=timeline.last().max(1)).show_value(false);
         let slider = ui.add(slider).labelled_by(label.id);
         spots::mark(ui.ctx(), spots::TIMELINE, slider.rect);
         if slider.changed() {
@@ -70,7 +70,7 @@ fn what(ui: &mut Ui, timeline: &Timeline) {
             ui.add(Label::new(RichText::new(what).weak()).truncate()).on_hover_text(path.display().to_string());
         }
         None if timeline.past().is_some() => {
-            ui.add(Label::new(RichText::new("in the past; the run goes on at the end").weak()).truncate());
+            ui.add(Label::new(RichText::new("an earlier moment; To the end shows the newest").weak()).truncate());
         }
         None => {}
     }

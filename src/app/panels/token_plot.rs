@@ -13,7 +13,7 @@ use crate::app::{
     series::{last_token, newest_token},
     shared::{Mark, Shared},
     state::RunState,
-    theme::{self, lane_color, lane_letter},
+    theme::{self, lane_color, lane_letter, line_width},
     units::to_x,
 };
 
@@ -47,6 +47,18 @@ pub fn new<'a>(ui: &Ui, run: &RunState, name: impl AsIdSalt) -> Plot<'a> {
         .include_x(to_x(last_token(run)))
         .link_axis(group, [true, false])
         .link_cursor(group, [true, false])
+}
+
+/// A plot of another pane that moves with those over the tokens of this run.
+pub fn linked<'a>(plot: Plot<'a>, run: &RunState) -> Plot<'a> {
+    let group = group(run);
+    plot.link_axis(group, [true, false]).link_cursor(group, [true, false])
+}
+
+/// The tokens that somebody has zoomed or moved to; `None` while all are shown. Of the frame before, as far as a plot knows.
+pub fn x_range(plot: &PlotUi<'_>) -> Option<[f64; 2]> {
+    let bounds = plot.plot_bounds();
+    (!plot.auto_bounds().x).then(|| [bounds.min()[0], bounds.max()[0]])
 }
 
 /// Points that stay of a column: as many in all as the plot is wide.
@@ -90,7 +102,7 @@ pub fn draw_marks(plot: &mut PlotUi<'_>, run: &RunState, shared: &Shared) {
     let is_shown = |mark: &&Mark| run.lanes.get(mark.lane).is_some_and(|lane| !lane.is_hidden);
     for (index, mark) in shared.marks.iter().enumerate().filter(|(_, mark)| is_shown(mark)) {
         let line = VLine::new(mark.text.clone(), to_x(mark.step)).color(lane_color(mark.lane, &visuals));
-        plot.vline(line.style(LineStyle::dashed_dense()).width(1.5).id(("mark", index)));
+        plot.vline(line.style(LineStyle::dashed_dense()).width(line_width(1.5, &visuals)).id(("mark", index)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     app::{floor::MachineFloor, state::LaneState, units::to_x},
-    engine::StepRecord,
+    engine::{Phase, StepRecord},
 };
 
 /// Tokens that [`throughput`] looks back on: enough that a line of it can be read, few enough that a stall shows.
@@ -59,10 +59,10 @@ pub struct Prefill {
     pub tokens_per_sec: Option<f64>,
 }
 
-/// What the prefill of a lane took; `None` before there was one.
+/// What the prefill of a lane took; `None` before there was one, and in a lane that goes on in another cache.
 #[must_use]
 pub fn prefill(lane: &LaneState) -> Option<Prefill> {
-    let record = lane.records.first()?;
+    let record = lane.of_this_cache().first().filter(|record| record.phase == Phase::Prefill)?;
     let rate = to_x(record.tokens_in) / record.total_secs;
     Some(Prefill {
         ttft_secs: record.total_secs,

@@ -1,6 +1,6 @@
 //! How a lane's latencies are spread: percentiles of its decode steps.
 
-use crate::{app::state::LaneState, measure::stats::percentile};
+use crate::{app::state::LaneState, engine::Phase, measure::stats::percentile};
 
 /// Percentiles of inter-token latency, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,11 +17,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of a lane's decode steps, of the first only if `with_warm_up`; `None` where there are none.
+    /// Of a lane's decode steps in the cache that it has now, of the first only if `with_warm_up`; `None` where there are none.
     #[must_use]
     pub fn of(lane: &LaneState, with_warm_up: bool) -> Option<Self> {
         let skipped = usize::from(!with_warm_up);
-        let mut secs: Vec<f64> = lane.decode().iter().skip(skipped).map(|record| record.total_secs).collect();
+        let decode = lane.of_this_cache().iter().filter(|record| record.phase == Phase::Decode);
+        let mut secs: Vec<f64> = decode.skip(skipped).map(|record| record.total_secs).collect();
         // `percentile` sorts what it gets, which is quick for what is sorted.
         secs.sort_by(f64::total_cmp);
         let p = |p| percentile(&secs, p);

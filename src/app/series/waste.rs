@@ -32,7 +32,9 @@ impl Cause {
     #[must_use]
     pub fn help(self) -> &'static str {
         match self {
-            Self::Numbers => "The keys and values of live tokens themselves: what the textbook formula counts",
+            Self::Numbers => {
+                "The keys and values of live tokens themselves, those of forks too: what the textbook formula counts for each"
+            }
             Self::Scales => "Scales and minima of quantized rows: what they take beyond the formula",
             Self::Residual => {
                 "What the newest tokens take beyond the formula while they are kept exact, until their group is full"

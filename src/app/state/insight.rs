@@ -50,6 +50,18 @@ impl RunState {
         }
     }
 
+    /// What was known, or is known by now, of the tokens that had run after so many rounds: a lane may have been watched late.
+    #[must_use]
+    pub fn attention_at(&self, round: usize) -> Vec<AttentionState> {
+        let cut = |known: &AttentionState| {
+            let prompt_tokens = self.facts.as_ref().map_or(0, |facts| facts.prompt_of(known.lane).0);
+            // The newest token has not run.
+            let n = if round == 0 { 0 } else { prompt_tokens + round - 1 };
+            AttentionState { rows: known.rows.iter().take(n).cloned().collect(), ..*known }
+        };
+        self.attention.iter().map(cut).collect()
+    }
+
     /// What is known of a lane's attention.
     #[must_use]
     pub fn attention_of(&self, lane: usize) -> Option<&AttentionState> {

@@ -36,6 +36,8 @@ impl App {
         let lane = self.run.lanes.get(self.blocks.lane);
         if self.is_trace() {
             Some("A trace has happened; only a live run can be forked")
+        } else if self.is_past() {
+            Some("The past is shown, and a fork begins at the newest token: press To the end first")
         } else if !self.run.phase.is_active() || lane.is_none_or(|lane| lane.records.is_empty() || lane.end.is_some()) {
             Some("Only a run under way can be forked; pause it to choose the moment")
         } else if lane.is_some_and(|lane| !lane.name.starts_with("paged")) {

@@ -5,9 +5,11 @@ use egui::{Panel, Ui};
 use super::App;
 use crate::app::{
     learn::{Learn, LearnAction, Seen, Setup},
+    notes::NoteKind,
     pane::Pane,
     panels,
     panels::controls::Action,
+    state::Phase,
 };
 use crate::{cache::Lane, experiment::DEFAULT_PROMPT};
 
@@ -41,15 +43,28 @@ impl App {
                 self.set_up(setup);
                 self.act(Action::Run);
             }
-            LearnAction::Step => self.act(Action::Step),
+            // A step of a run that is not at rest would begin it anew.
+            LearnAction::Step if self.run.phase == Phase::Paused || !self.run.phase.is_active() => {
+                self.act(Action::Step)
+            }
+            LearnAction::Step => {}
             LearnAction::Fork => {
                 let is_paged = |lane: &crate::app::state::LaneState| lane.name.starts_with("paged");
                 if let Some(lane) = self.run.lanes.iter().position(is_paged) {
                     self.blocks.lane = lane;
-                    self.fork();
+                    match self.fork_refusal() {
+                        Some(refusal) => {
+                            self.notes.push(NoteKind::Warning, refusal);
+                        }
+                        None => self.fork(),
+                    }
                 }
             }
             LearnAction::MeasureQuality(lanes) => {
+                if let Some(refusal) = self.refuses_measurement() {
+                    self.notes.push(NoteKind::Warning, refusal);
+                    return;
+                }
                 lanes.clone_into(&mut self.form.lanes);
                 "story".clone_into(&mut self.form.model);
                 self.pane = Pane::Quality;

@@ -151,7 +151,7 @@ impl App {
             None => &mut self.run,
         };
         Panel::top("summary").show(ui, |ui| summary::show(ui, run));
-        let height = (ui.available_height() * 0.36).clamp(120.0, 260.0);
+        let height = (ui.available_height() * 0.3).clamp(110.0, 260.0);
         Panel::bottom("text").resizable(true).default_size(height).size_range(100.0..=600.0).show(ui, |ui| {
             text::show(ui, run);
         });

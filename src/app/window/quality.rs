@@ -39,16 +39,22 @@ impl App {
     }
 
     fn check_measurement(&self, form: QualityForm) -> Result<MeasureSettings, String> {
+        let settings = form.check(&self.form);
+        match self.refuses_measurement() {
+            Some(refusal) => Err(refusal.into()),
+            None => settings,
+        }
+    }
+
+    /// Why nothing can be measured now, whatever it is.
+    pub(super) fn refuses_measurement(&self) -> Option<&'static str> {
         if self.is_trace() {
-            return Err("A trace is shown; close it to measure".into());
+            Some("A trace is shown; close it to measure")
+        } else if self.run.phase.is_active() {
+            Some("A run is under way, and the engine does one thing at a time: let it finish, or cancel it")
+        } else {
+            None
         }
-        let settings = form.check(&self.form)?;
-        if self.run.phase.is_active() {
-            return Err(
-                "A run is under way, and the engine does one thing at a time: let it finish, or cancel it".into()
-            );
-        }
-        Ok(settings)
     }
 
     /// Measures what the pane is set to.

@@ -22,7 +22,7 @@ impl App {
         self.forget_inspection();
         let id = self.next_run;
         self.next_run += 1;
-        self.run = RunState { id, ..end };
+        self.run = RunState { id, is_trace: true, ..end };
         let lanes: Vec<_> = self.run.lanes.iter().filter_map(|lane| lane_of(&lane.name)).collect();
         if lanes.len() == self.run.lanes.len() {
             self.choose_lanes(&lanes);

@@ -105,7 +105,8 @@ fn columns(ui: &Ui, frame: &Frame, (start, end): (usize, usize), n_rows: usize, 
 
 /// Where blocks end, over the tokens that are stored.
 fn boundaries(ui: &Ui, scene: &Scene<'_>, frame: &Frame) -> Option<Mark> {
-    let blocks = scene.blocks().filter(|blocks| blocks.n_blocks > 0)?;
+    let is_paged = scene.run.lanes.get(scene.weights.attention.lane)?.name.starts_with("paged");
+    let blocks = scene.blocks().filter(|blocks| is_paged && blocks.n_blocks > 0)?;
     let block_len = blocks.block_len.max(1);
     let mut every = block_len;
     while to_f32(every) * frame.cell < BOUNDARY_POINTS {

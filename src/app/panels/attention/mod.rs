@@ -14,7 +14,7 @@ use egui::{Button, ComboBox, Key, Label, Modifiers, Rect, RichText, TextWrapMode
 use crate::{
     app::{
         attended::{Axis, Weights, comparable_rows},
-        state::{AttentionState, Phase, RunState},
+        state::{AttentionState, RunState},
         theme,
     },
     cache::{PoolPicture, SequencePicture},
@@ -94,14 +94,14 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     /// The sentence says why there is none.
     fn of(run: &'a RunState, view: &View) -> Result<Self, String> {
-        let attention = run.attention_of(view.lane).ok_or_else(|| words::absent(&run.phase, "this lane"))?;
+        let attention = run.attention_of(view.lane).ok_or_else(|| words::absent(run, "this lane"))?;
         let head = view.shown(attention);
         if !view.is_compared() {
             let weights = Weights { attention, reference: None, n_rows: attention.rows.len() };
             return Ok(Self { run, weights, head });
         }
         let first = run.lanes.first().map_or("the first lane", |lane| lane.name.as_str());
-        let reference = run.attention_of(0).ok_or_else(|| words::absent(&run.phase, first))?;
+        let reference = run.attention_of(0).ok_or_else(|| words::absent(run, first))?;
         let weights = Weights { attention, reference: Some(reference), n_rows: comparable_rows(run, view.lane) };
         Ok(Self { run, weights, head })
     }
@@ -134,7 +134,7 @@ const GAP: f32 = 14.0;
 
 /// The pane.
 pub fn show(ui: &mut Ui, run: &RunState, view: &mut View) {
-    if let (Phase::Replay, None, Some(attention)) = (&run.phase, run.attention_of(view.lane), run.attention.first()) {
+    if let (true, None, Some(attention)) = (run.is_trace, run.attention_of(view.lane), run.attention.first()) {
         view.lane = attention.lane;
     }
     view.release_others(run);
@@ -203,7 +203,7 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View) {
 }
 
 fn lane_chooser(ui: &mut Ui, run: &RunState, view: &mut View) {
-    let is_trace = run.phase == Phase::Replay;
+    let is_trace = run.is_trace;
     let name = |lane: usize| run.lanes.get(lane).map_or("-", |lane| lane.name.as_str());
     let choices: Vec<usize> =
         (0..run.lanes.len()).filter(|lane| !is_trace || run.attention_of(*lane).is_some()).collect();
@@ -226,7 +226,7 @@ fn difference_switch(ui: &mut Ui, run: &RunState, view: &mut View) {
     let Some(first) = run.lanes.first().filter(|_| run.lanes.len() > 1) else { return };
     let refusal = if view.lane == 0 {
         Some("Choose another lane to compare it with the first")
-    } else if run.phase == Phase::Replay && run.attention_of(0).is_none() {
+    } else if run.is_trace && run.attention_of(0).is_none() {
         Some("This trace holds no attention of the first lane")
     } else {
         None

@@ -109,8 +109,13 @@ pub fn list(ui: &mut Ui, scene: &Scene<'_>, view: &View) {
             let right = text(pos2(rect.right() - 4.0, mid), Align2::RIGHT_CENTER, number.clone());
             let place = words::placed(scene.run, lane, token).unwrap_or_else(|| format!("token {token}"));
             let column = right.left().min(rect.right() - 52.0) - 8.0;
-            text(pos2(column, mid), Align2::RIGHT_CENTER, place);
-            text(pos2(rect.left() + 4.0, mid), Align2::LEFT_CENTER, quoted(scene.text(token)));
+            let word = text(pos2(rect.left() + 4.0, mid), Align2::LEFT_CENTER, quoted(scene.text(token)));
+            let galley = ui.painter().layout_no_wrap(place, font.clone(), ui.visuals().text_color());
+            // In a narrow pane the word alone.
+            if column - galley.size().x > word.right() + 4.0 {
+                let at = pos2(column - galley.size().x, mid - galley.size().y / 2.0);
+                ui.painter().galley(at, galley, ui.visuals().text_color());
+            }
             let name = format!("token {token}: {number}");
             response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &name));
         }

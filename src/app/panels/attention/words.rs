@@ -4,6 +4,7 @@ use super::{Scene, View};
 use crate::{
     app::{
         attended::{Axis, share_of_first},
+        recording::lane_of,
         state::{Phase, RunState},
         units::quoted,
     },
@@ -14,14 +15,15 @@ use crate::{
 pub const N_SINKS: usize = 4;
 
 /// Why a lane's attention is not there. `lane`: what to call it.
-pub fn absent(phase: &Phase, lane: &str) -> String {
-    match phase {
-        Phase::Replay => {
+pub fn absent(run: &RunState, lane: &str) -> String {
+    match &run.phase {
+        _ if run.is_trace => {
             format!(
                 "This trace holds no attention of {lane} up to here. `kvlab run --attention LANE --out DIR` records it."
             )
         }
-        phase if phase.is_active() => {
+        // The past of a run under way, too.
+        phase if phase.is_active() || *phase == Phase::Replay => {
             format!("The next step of {lane} brings its attention, unless a message above says why not.")
         }
         _ => {
@@ -35,14 +37,17 @@ pub fn absent(phase: &Phase, lane: &str) -> String {
 pub fn sinks(scene: &Scene<'_>) -> String {
     let (layer, attention) = (scene.head.0, scene.weights.attention);
     let share = |n| share_of_first(attention, layer, scene.weights.n_rows, n);
-    match (share(N_SINKS), share(1)) {
+    // Those that the lane itself keeps, if it keeps some.
+    let lane = scene.run.lanes.get(attention.lane).and_then(|lane| lane_of(&lane.name));
+    let n_sinks = Some(window_sinks(lane)).filter(|sinks| *sinks > 0).unwrap_or(N_SINKS);
+    match (share(n_sinks), share(1)) {
         (Some(first), Some(one)) => format!(
-            "Attention sinks: in layer {}, {:.0} % of all attention goes to the first {N_SINKS} tokens, {:.0} % to token 0.",
+            "Attention sinks: in layer {}, {:.0} % of all attention goes to the first {n_sinks} tokens, {:.0} % to token 0.",
             layer + 1,
             first * 100.0,
             one * 100.0
         ),
-        _ => format!("Attention sinks: known from the token after the first {N_SINKS} on."),
+        _ => format!("Attention sinks: known from the token after the first {n_sinks} on."),
     }
 }
 
@@ -63,8 +68,10 @@ pub fn difference(scene: &Scene<'_>, first: &str) -> String {
         }
         _ => String::new(),
     };
+    let is_exact = scene.run.lanes.first().is_some_and(|lane| lane.is_lossless);
+    let not_exact = if is_exact { "" } else { " That one loses something itself: put an exact lane first." };
     format!(
-        "Orange: looks there more than {first}; blue: less. {n_rows} rows, in which both have read the same.{missing}"
+        "Orange: looks there more than {first}; blue: less. {n_rows} rows, in which both have read the same.{not_exact}{missing}"
     )
 }
 
@@ -131,7 +138,8 @@ pub fn pointed(scene: &Scene<'_>, query: usize, key: usize) -> String {
 
 /// Block and slot of a token of a lane, and whether it was evicted from there since.
 pub fn placed(run: &RunState, lane: usize, position: usize) -> Option<String> {
-    let blocks = run.lanes.get(lane)?.blocks.as_ref().filter(|blocks| blocks.n_blocks > 0)?;
+    let lane = run.lanes.get(lane).filter(|lane| lane.name.starts_with("paged"))?;
+    let blocks = lane.blocks.as_ref().filter(|blocks| blocks.n_blocks > 0)?;
     let sequence = blocks.sequences.first()?;
     let block_len = blocks.block_len.max(1);
     let block = *sequence.blocks.get(position / block_len)?;

@@ -202,7 +202,7 @@ impl<'a> Shown<'a> {
 fn absent(run: &RunState, lane: usize) -> &'static str {
     if run.lanes.get(lane).is_some_and(|lane| lane.name.starts_with("none")) {
         "Without a cache nothing is stored: every token is computed from the whole text before it."
-    } else if run.phase == crate::app::state::Phase::Replay {
+    } else if run.is_trace {
         "This trace holds no blocks up to here; traces since schema 2 do."
     } else {
         "The first step of the lane brings its blocks."

@@ -7,7 +7,7 @@ use super::{
     target::{Target, Touch},
 };
 use crate::{
-    app::{state::RunState, theme},
+    app::{panels::text::char_under, state::RunState, theme},
     cache::{PoolPicture, blocks::NO_BLOCK},
 };
 
@@ -89,8 +89,8 @@ pub fn show(ui: &mut Ui, source: Source<'_>) -> Touch {
         ui.painter().galley(rect.min, galley.clone(), ink);
         touch.clicked = response.clicked();
         let Some(at) = response.hover_pos() else { return };
-        let char = galley.cursor_from_pos(at - rect.min).index;
-        let position = ends.partition_point(|end| *end <= usize::from(char));
+        let Some(char) = char_under(&galley, rect.min, at) else { return };
+        let position = ends.partition_point(|end| *end <= char);
         if position < sequence.len {
             touch.pointed = Some(Target::Token { sequence: source.sequence, position });
         }

@@ -124,7 +124,9 @@ fn header(ui: &mut Ui, view: &mut View, context: &Context<'_>) {
             let label = ui.label(name).on_hover_text(help);
             let mut shown = *value + first;
             let drag = DragValue::new(&mut shown).range(first..=(n + first).saturating_sub(1).max(first));
-            let drag = drag.suffix(format!(" of {}", (n + first).saturating_sub(1)));
+            // Layers and heads are counted from 1, tokens from 0.
+            let to = if first == 0 { "to" } else { "of" };
+            let drag = drag.suffix(format!(" {to} {}", (n + first).saturating_sub(1)));
             ui.add_enabled(n > 0, drag).labelled_by(label.id).on_hover_text(help);
             *value = shown - first;
         };

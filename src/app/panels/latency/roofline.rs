@@ -65,7 +65,12 @@ pub fn show(ui: &mut Ui, run: &RunState, shared: &Shared) {
                 let points: Vec<[f64; 2]> = roof.iter().copied().map(place).collect();
                 let [x, y] = [0, 1].map(|axis| f64::midpoint(points[0][axis], points[1][axis]));
                 let middle = PlotPoint::new(x, y);
-                plot.line(Line::new(line.clone(), PlotPoints::from(points)).color(color).width(1.5).allow_hover(false));
+                plot.line(
+                    Line::new(line.clone(), PlotPoints::from(points))
+                        .color(color)
+                        .width(theme::line_width(1.5, &visuals))
+                        .allow_hover(false),
+                );
                 let text = RichText::new(&line).color(color).size(13.0);
                 plot.text(Text::new(line, middle, text).anchor(anchor).allow_hover(false));
             }

@@ -5,15 +5,15 @@ use egui_plot::{Line, LineStyle, PlotPoints, Points};
 
 use super::{View, What};
 use crate::app::{
-    decimate::{decimate, straighten},
+    decimate::{decimate, straighten, visible},
     panels::{
         scale::{Quantity, Scale},
-        token_plot::{self, Readout},
+        token_plot::{self, Readout, x_range},
     },
     series::{latency, value_at},
     shared::Shared,
     state::{LaneState, RunState},
-    theme::{lane_color, lane_marker},
+    theme::{lane_color, lane_marker, line_width},
     units::{time, to_x},
 };
 
@@ -45,15 +45,23 @@ pub fn show(ui: &mut Ui, run: &RunState, view: View, shared: &Shared, is_small: 
         for (index, points) in &series {
             let Some(lane) = run.lanes.get(*index) else { continue };
             let color = lane_color(*index, &visuals);
-            let line = decimate(scale.places(points), columns);
-            plot.line(Line::new(lane.name.clone(), PlotPoints::from(line)).color(color).width(2.0).id(*index));
+            let line = decimate(visible(scale.places(points), x_range(plot)), columns);
+            plot.line(
+                Line::new(lane.name.clone(), PlotPoints::from(line))
+                    .color(color)
+                    .width(line_width(2.0, &visuals))
+                    .id(*index),
+            );
             if view.what != What::EachToken {
                 continue;
             }
             if let Some(machine) = shared.machine.filter(|_| view.has_floor) {
-                let floor = decimate(straighten(scale.places(&latency::floor_secs(lane, machine))), columns);
+                let floor = decimate(
+                    visible(straighten(scale.places(&latency::floor_secs(lane, machine))), x_range(plot)),
+                    columns,
+                );
                 let name = format!("{}, floor", lane.name);
-                let line = Line::new(name, PlotPoints::from(floor)).color(color).width(1.5);
+                let line = Line::new(name, PlotPoints::from(floor)).color(color).width(line_width(1.5, &visuals));
                 plot.line(line.style(LineStyle::dashed_dense()).id(("floor", *index)));
             }
             if let Some(record) = latency::warm_up(lane) {
@@ -104,7 +112,11 @@ fn y_axis(what: What) -> String {
 }
 
 fn warm_up_note(lane: &LaneState, secs: f64) -> String {
-    format!("{}\ntoken 1: {}\nthe first decode step: caches and threads may still be cold", lane.name, time(secs))
+    format!(
+        "{}\ntoken 1: {}\nthe first decode step; a machine that has just begun is often slower",
+        lane.name,
+        time(secs)
+    )
 }
 
 fn accessible_name(run: &RunState, view: View, scale: Scale) -> String {

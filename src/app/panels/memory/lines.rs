@@ -6,15 +6,15 @@ use egui_plot::{Line, PlotPoints};
 use super::series::{Series, Shown};
 use crate::{
     app::{
-        decimate::{decimate, straighten},
+        decimate::{decimate, straighten, visible},
         panels::{
             axes,
-            token_plot::{self, Readout},
+            token_plot::{self, Readout, x_range},
         },
         series::waste::for_users,
         shared::Shared,
         state::RunState,
-        theme::lane_color,
+        theme::{lane_color, line_width},
         units::{axis_mebibytes, bytes, to_mebibytes, to_x},
     },
     engine::StepRecord,
@@ -62,7 +62,7 @@ impl TokenBytes<'_> {
             .y_axis_label(axis)
             .y_grid_spacer(axes::mebibytes)
             .y_axis_formatter(|mark, _| axis_mebibytes(mark.value))
-            .label_formatter(token_plot::hover(run, shared, |mebibytes| format!("{mebibytes:.3} MiB")))
+            .label_formatter(token_plot::hover(run, shared, of_mebibytes))
             .include_y(0.0);
         if has_x_label {
             plot = plot.x_axis_label("generated token");
@@ -73,10 +73,14 @@ impl TokenBytes<'_> {
                 for series in series.iter().filter(|series| **series != Series::Dead || lane.has_dead()) {
                     let bytes = |record: &StepRecord| to_mebibytes(for_users(series.bytes(record), users));
                     let points = lane.records.iter().map(|record| [to_x(record.step), bytes(record)]).collect();
+                    let points = visible(straighten(points), x_range(plot));
                     let name = format!("{}, {}", lane.name, series.name());
-                    let line = Line::new(name, PlotPoints::from(decimate(straighten(points), columns)));
+                    let line = Line::new(name, PlotPoints::from(decimate(points, columns)));
                     let width = if *series == Series::Formula { 2.0 } else { width(index, run.lanes.len()) };
-                    let line = line.color(lane_color(index, &visuals)).style(series.style()).width(width);
+                    let line = line
+                        .color(lane_color(index, &visuals))
+                        .style(series.style())
+                        .width(line_width(width, &visuals));
                     plot.line(line.id((index, series.name())));
                 }
             }
@@ -92,6 +96,12 @@ fn width(index: usize, lanes: usize) -> f32 {
     #[expect(clippy::cast_precision_loss, reason = "a handful of lanes")]
     let behind = lanes.saturating_sub(index + 1) as f32;
     (1.6 + 1.1 * behind).min(4.9)
+}
+
+/// Bytes as a person reads them, of an axis in MiB.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a plot")]
+fn of_mebibytes(mebibytes: f64) -> String {
+    bytes((mebibytes * f64::from(1 << 20)).round() as u64)
 }
 
 /// The bytes of a lane at one token, for `users`.

@@ -77,10 +77,12 @@ impl Series {
                  nobody else can use them until the whole block is dead (never in a contiguous region)"
             }
             Self::Formula => {
-                "The textbook formula: 2 x layers x KV heads x head size x bytes per number x tokens; scales, tables \
-                 and unfilled blocks not counted"
+                "The textbook formula: 2 x layers x KV heads x head size x bytes per number x tokens of the lane alone; \
+                 scales, tables, unfilled blocks and forks not counted"
             }
-            Self::Copied => "Bytes of stored rows moved since the run began; drawn below, as it only grows",
+            Self::Copied => {
+                "Bytes of stored rows moved since the lane began in its cache; drawn below, as it only grows"
+            }
             Self::Driver => {
                 "All memory of the GPU that is in use, as its driver counts it after each token (cuMemGetInfo): weights, what memory pools keep, every \
                  lane and every other program"

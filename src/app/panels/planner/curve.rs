@@ -2,6 +2,7 @@
 
 use crate::{
     app::units::to_x,
+    cache::Layout,
     report::{
         plan::{Answer, LanePlan, Plan},
         units::bytes,
@@ -41,17 +42,21 @@ pub fn last_token(plan: &Plan) -> u64 {
     most.saturating_add(most / 8).max(1)
 }
 
-/// `[tokens, bytes in unit]` of one user of a lane, up to `last` tokens. Blocks are whole, so it is a flight of steps.
+/// `[tokens, bytes in unit]` of one user of a lane, up to `last` tokens, for a context of `context`. Blocks are whole, so it is a flight of
+/// steps.
 #[must_use]
-pub fn bytes_of_user(lane: &LanePlan, last: u64, unit: Unit) -> Vec<[f64; 2]> {
-    let at = |token: u64| [float(token), unit.count(held_bytes(lane, token))];
+pub fn bytes_of_user(lane: &LanePlan, context: u64, last: u64, unit: Unit) -> Vec<[f64; 2]> {
+    let at = |token: u64| [float(token), unit.count(held_bytes(lane, context, token))];
     let n_points = last.min(POINTS);
     // In whole numbers, so that each point is a token that there can be.
     (0..=n_points).map(|point| at(last / n_points * point + last % n_points * point / n_points)).collect()
 }
 
 /// What a user of so many tokens holds.
-fn held_bytes(lane: &LanePlan, tokens: u64) -> u64 {
+fn held_bytes(lane: &LanePlan, context: u64, tokens: u64) -> u64 {
+    // A region is there whole from the first token on, and a longer text takes a longer region.
+    let is_region = lane.lane.layout == Layout::Contiguous;
+    let tokens = if is_region { tokens.max(context) } else { tokens };
     let blocks = tokens.div_ceil(lane.block_len.max(1));
     blocks.saturating_mul(lane.block_bytes).saturating_add(lane.sequence_bytes)
 }
@@ -129,15 +134,23 @@ mod tests {
         assert_eq!(unit.name, "KiB");
         // 2 x 2 x 2 x 64 x 4 = 2 KiB a token, 32 KiB a block.
         assert_eq!(lane.one_user_tokens, 512);
-        let points = bytes_of_user(lane, 64, unit);
+        let points = bytes_of_user(lane, 100, 64, unit);
         assert_eq!(
             (points[0], points[1], points[16], points[17]),
             ([0.0, 0.0], [1.0, 32.0], [16.0, 32.0], [17.0, 64.0])
         );
-        let points = bytes_of_user(lane, last_token(&plan), unit);
+        let points = bytes_of_user(lane, 100, last_token(&plan), unit);
         let fits = points.iter().filter(|point| point[1] <= unit.count(1 << 20)).map(|point| point[0]);
         assert!((510.0..=512.0).contains(&fits.fold(0.0, f64::max)));
         assert!(points.len() <= 401 && points.last().is_some_and(|point| point[0] >= 576.0));
+    }
+
+    #[test]
+    fn a_region_is_there_whole_from_the_first_token() {
+        let plan = plan("contiguous", "");
+        let points = bytes_of_user(&plan.lanes[0], 100, 200, Unit::of(1 << 20));
+        assert_eq!((points[0][1], points[100][1]), (200.0, 200.0), "100 tokens of 2 KiB");
+        assert!(points[101][1] > 200.0, "a longer text takes a longer region");
     }
 
     #[test]

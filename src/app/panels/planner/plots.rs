@@ -112,7 +112,7 @@ pub fn bytes_of_user(ui: &mut Ui, plan: &Plan, height: f32) {
             let dashed = HLine::new("memory", memory).color(visuals.strong_text_color()).width(1.5);
             plot.hline(dashed.style(LineStyle::dashed_loose()));
             for (index, lane) in plan.lanes.iter().enumerate() {
-                let points = PlotPoints::from(curve::bytes_of_user(lane, last, unit));
+                let points = PlotPoints::from(curve::bytes_of_user(lane, plan.question.context, last, unit));
                 // Of lanes that lie on each other the earlier is wider and stays in sight.
                 let width = [2.0, 4.0, 6.0][(n_lanes - index - 1).min(2)];
                 let color = theme::lane_color(index, &visuals);

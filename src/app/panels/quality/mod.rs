@@ -108,7 +108,7 @@ fn line<'a>(visuals: &Visuals, (number, name, of): (usize, &str, usize), points:
     let style = if number < colours::LANES.len() { LineStyle::Solid } else { LineStyle::dashed_loose() };
     Line::new(name.to_owned(), PlotPoints::from(points))
         .color(theme::lane_color(number, visuals))
-        .width(width(number, of))
+        .width(theme::line_width(width(number, of), visuals))
         .style(style)
         .id(("line", number))
 }

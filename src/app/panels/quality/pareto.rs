@@ -54,7 +54,10 @@ pub fn show(ui: &mut Ui, shown: &Shown<'_>) {
             plot.line(Line::new("front", PlotPoints::from(best)).color(grey).width(2.0).allow_hover(false));
             for point in &points {
                 let text = hover_text(point);
-                let rings = point.lanes.iter().zip(RADII).collect::<Vec<_>>();
+                // Of many lanes at one point the last have the smallest disc in common.
+                let radius = |place: usize| RADII[place.min(RADII.len() - 1)];
+                let rings =
+                    point.lanes.iter().enumerate().map(|(place, lane)| (lane, radius(place))).collect::<Vec<_>>();
                 for (lane, radius) in rings.into_iter().rev() {
                     let number = numbers.get(*lane).copied().unwrap_or(*lane);
                     let disc = Points::new(text.clone(), PlotPoints::from(vec![at(point)]));

@@ -3,10 +3,13 @@
 mod barcode;
 mod story;
 
+pub use story::char_under;
+
 use egui::{Align, Button, CursorIcon, Label, RichText, ScrollArea, Ui};
 
 use crate::{
     app::{
+        comparison::reference,
         panels::status::RANDOM_WEIGHTS,
         spots,
         state::{LaneState, RunState},
@@ -55,7 +58,7 @@ fn column(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) {
     let ticked = barcode::show(ui, run, index, lane);
     let seek = ticked.or(lane.first_divergence.filter(|_| asked));
     ScrollArea::vertical().id_salt(index).auto_shrink([false, false]).stick_to_bottom(true).show(ui, |ui| {
-        story::show(ui, run, lane, seek);
+        story::show(ui, run, index, lane, seek);
         end(ui, lane);
     });
 }
@@ -74,18 +77,19 @@ fn end(ui: &mut Ui, lane: &LaneState) {
 /// How the lane compares with the first; true when it was clicked to see the divergence.
 fn caption(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState) -> bool {
     let visuals = ui.visuals();
+    let first = reference(&run.lanes, index);
     let (text, color) = match (index, lane.first_divergence) {
-        (0, _) => ("the reference".to_owned(), visuals.weak_text_color()),
+        _ if index == first => ("the reference".to_owned(), visuals.weak_text_color()),
         (_, Some(_)) if run.is_forced => {
             let compared = lane.agreed + lane.differing.len();
-            (format!("{} of {compared} tokens as {}", lane.agreed, run.lanes[0].name), theme::ERROR.on(visuals))
+            (format!("{} of {compared} tokens as {}", lane.agreed, run.lanes[first].name), theme::ERROR.on(visuals))
         }
         (_, Some(at)) => (format!("first divergence at token {at}"), theme::ERROR.on(visuals)),
         (_, None) if lane.agreed == 0 => (String::new(), visuals.weak_text_color()),
-        (_, None) => (format!("same tokens as {}", run.lanes[0].name), theme::SAME.on(visuals)),
+        (_, None) => (format!("same tokens as {}", run.lanes[first].name), theme::SAME.on(visuals)),
     };
     let text = RichText::new(text).small().color(color);
-    if let (1.., Some(_)) = (index, lane.first_divergence) {
+    if index != first && lane.first_divergence.is_some() {
         let button = ui.add(Button::new(text).frame(false).small().truncate());
         button.on_hover_cursor(CursorIcon::PointingHand).on_hover_text("Click to see the token").clicked()
     } else {

@@ -13,9 +13,9 @@ use crate::app::{
     theme,
 };
 
-/// Draws the text; scrolls to the token `seek`.
-pub fn show(ui: &mut Ui, run: &RunState, lane: &LaneState, seek: Option<usize>) {
-    let spans = spans(run, lane);
+/// Draws the text of lane `index`; scrolls to the token `seek`.
+pub fn show(ui: &mut Ui, run: &RunState, index: usize, lane: &LaneState, seek: Option<usize>) {
+    let spans = spans(run, index, lane);
     let galley = ui.fonts_mut(|fonts| fonts.layout_job(job(ui, &spans)));
     let text = ui.add(Label::new(WidgetText::Galley(galley.clone())));
     let corner = text.rect.left_top();
@@ -48,7 +48,7 @@ fn job(ui: &Ui, spans: &[Span]) -> LayoutJob {
 }
 
 /// The character that is drawn under the pointer; `None` beside the text.
-fn char_under(galley: &Arc<Galley>, corner: Pos2, pointer: Pos2) -> Option<usize> {
+pub fn char_under(galley: &Arc<Galley>, corner: Pos2, pointer: Pos2) -> Option<usize> {
     let at = pointer - corner;
     // A cursor stands between characters, before or after the one under the pointer.
     let near = galley.cursor_from_pos(at).index.0;

@@ -6,8 +6,11 @@ use egui_plot::{HoverPosition, PlotPoints, PlotTransform, Points};
 use super::super::{axis::LogAxis, line, plot};
 use crate::app::{
     comparison::{compared_lanes, running_mean, token_words},
-    decimate::decimate,
-    panels::axes::{self, token_label},
+    decimate::{decimate, visible},
+    panels::{
+        axes::{self, token_label},
+        token_plot::{linked, x_range},
+    },
     state::RunState,
     theme,
     units::to_x,
@@ -33,7 +36,7 @@ pub fn show(ui: &mut Ui, run: &RunState, height: f32) -> PlotTransform {
     let columns = (ui.available_width() / 4.0) as usize;
     let n_tokens: usize = lanes.iter().map(|(_, lane, _)| lane.compared.len()).sum();
     let name = format!("KL of each token beside {}: {n_tokens} tokens of {} lanes", run.lanes[0].name, lanes.len());
-    let drawn = plot(ui, "live", run.id)
+    let drawn = linked(plot(ui, "live", run.id), run)
         .height((height - (ui.cursor().top() - top)).max(60.0))
         .x_axis_label("generated token")
         .y_axis_label("KL, nats")
@@ -53,12 +56,13 @@ pub fn show(ui: &mut Ui, run: &RunState, height: f32) -> PlotTransform {
                 let at = |step: usize, kl: f64| [to_x(step), y.place(kl)];
                 let points = lane.compared.iter().map(|token| at(token.step, token.kl_nats)).collect();
                 let color = theme::lane_color(*index, &visuals).gamma_multiply(0.5);
-                let points = PlotPoints::from(decimate(points, columns));
+                let points = PlotPoints::from(decimate(visible(points, x_range(plot)), columns));
                 plot.points(Points::new(lane.name.clone(), points).radius(1.5).color(color).id(("token", *index)));
             }
             for (index, lane, _) in &lanes {
                 let means = running_mean(&lane.compared, WINDOW).into_iter();
-                let means = decimate(means.map(|(step, kl)| [to_x(step), y.place(kl)]).collect(), columns);
+                let means = visible(means.map(|(step, kl)| [to_x(step), y.place(kl)]).collect(), x_range(plot));
+                let means = decimate(means, columns);
                 plot.line(line(&visuals, (*index, &lane.name, run.lanes.len()), means));
             }
         });
