@@ -282,7 +282,7 @@ fn a_tour_runs_points_and_asks_before_it_shows() {
     window.step();
     assert!(!is_enabled(&window, "Next"), "a prediction comes first");
     press(&mut window, "It grows with the length of the text");
-    // The answer's reason moves what stands below it.
+    // What is noted moves what stands below it.
     window.run_steps(3);
     press(&mut window, "Run both lanes");
     until(&mut window, "under way", |app| app.run_state().progress() >= 20);

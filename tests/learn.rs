@@ -14,7 +14,7 @@ use egui_kittest::{
 use kvlab::{
     app::{
         App,
-        learn::{Learn, LearnAction, Seen, Setup, TOURS, Tour},
+        learn::{Answer, Learn, LearnAction, Seen, Setup, TOURS},
         panels,
         quality::{QualityReport, QualityState},
         spots,
@@ -30,7 +30,7 @@ use kvlab::{
 };
 
 /// Of lanes without a cache: fewer than tours ask for, and enough for all that they say.
-const TOKENS: usize = 24;
+const TOKENS: usize = 44;
 
 /// A window that carries out what tours ask for, and a measurement of quality beside it.
 struct Lab {
@@ -51,11 +51,12 @@ impl Lab {
         let window = &mut self.window;
         match action {
             LearnAction::Show(pane) => press(window, pane),
-            LearnAction::Run(Setup { lanes, tokens, prompt, .. }) => {
+            LearnAction::Run(Setup { lanes, tokens, prompt, forced }) => {
                 let form = window.state_mut().form_mut();
                 let is_slow = lanes.contains("none");
                 (form.lanes, form.tokens) = (lanes.into(), if is_slow { TOKENS } else { tokens });
                 form.prompt = prompt.unwrap_or(DEFAULT_PROMPT).into();
+                form.forced = forced;
                 window.step();
                 press(window, "Run");
                 until(window, "finished", phase_is(Phase::Finished));
@@ -99,10 +100,19 @@ fn measured(lanes: &str) -> QualityState {
     state
 }
 
-/// Carries every step of a tour out: its goal is met then, and it has something to say. `at` is called after each.
-fn go_through(tour: &Tour, mut at: impl FnMut(usize, &Seen<'_>)) {
-    let mut lab = Lab::new();
-    for (number, step) in tour.steps.iter().enumerate() {
+/// Predicts in every step of a tour and carries it out: its goal is met then, it has something to say, and the prediction is
+/// judged, not before. `at` is called after each.
+fn go_through(tour: usize, mut at: impl FnMut(usize, &Seen<'_>)) {
+    let (mut lab, mut learn) = (Lab::new(), Learn::default());
+    learn.enter(tour);
+    let mut n_done = 0;
+    while let (Some((_, tour)), Some((number, step))) = (learn.tour(), learn.step()) {
+        if let Some(question) = step.question {
+            assert!(!learn.can_go_on(), "{}: it asks first", step.title);
+            learn.give(Answer::Chosen(question.right));
+            learn.judge(&lab.seen());
+            assert_eq!(learn.is_judged(), step.is_done(&lab.seen()), "{}: {}", tour.title, step.title);
+        }
         if let Some(offer) = step.offer {
             lab.carry_out(offer.action);
         }
@@ -116,29 +126,48 @@ fn go_through(tour: &Tour, mut at: impl FnMut(usize, &Seen<'_>)) {
                 "{name}: {text}"
             );
         }
+        learn.judge(&lab.seen());
+        assert!(step.question.is_none() || learn.is_judged(), "{name}: no verdict");
         at(number, &lab.seen());
+        n_done += 1;
+        learn.next();
     }
+    assert!(learn.has_finished(tour) && n_done == TOURS[tour].steps.len(), "it ended after {n_done} steps");
 }
 
 #[test]
-fn the_tour_on_decode_can_be_gone_through() {
-    go_through(TOURS[0], |_, _| {});
+fn the_tour_on_decode_can_be_gone_through_and_counts_tokens_as_the_plot_does() {
+    go_through(0, |number, seen| {
+        let said = |step: usize| TOURS[0].steps[step].reveal.map(|reveal| reveal(seen).expect("it is done"));
+        if number == 1 {
+            let said = said(1).expect("a reveal");
+            assert!(said.starts_with(&format!("Token 19 and token {}.", TOKENS - 1)), "{said}");
+        }
+        if number == 4 {
+            let flops = |lane: usize| seen.run.lanes[lane].records.last().expect("records").flops;
+            assert!(flops(0) > 50 * flops(1), "the answer to the question on work");
+            let first = |lane: usize| seen.run.lanes[lane].records[0].flops;
+            assert_eq!(first(0), first(1), "prefill is the same work");
+        }
+    });
 }
 
 #[test]
 fn the_tour_on_memory_can_be_gone_through() {
-    go_through(TOURS[1], |_, seen| {
+    go_through(1, |_, seen| {
         let record = seen.run.lanes[0].records.last().expect("records");
         assert_eq!(record.used_bytes / record.cached_tokens, 7680, "the answer to the first question");
         let concat = seen.run.lanes[1].records.last().expect("records");
         assert!(concat.copied_bytes > 100 * concat.used_bytes, "the answer to the question on copies");
+        let held = |lane: usize| seen.run.lanes[lane].records.last().expect("records").held_bytes;
+        assert!(held(0) > 3 * held(2), "the answer to the question on users");
     });
 }
 
 #[test]
 fn the_tour_on_paging_can_be_gone_through_and_its_fork_copies_the_filled_rows_of_one_block() {
     let mut copied = vec![];
-    go_through(TOURS[2], |number, seen| {
+    go_through(2, |number, seen| {
         let unused = |lane: usize| {
             let record = seen.run.lanes[lane].records.last().expect("records");
             record.held_bytes - record.used_bytes
@@ -153,7 +182,17 @@ fn the_tour_on_paging_can_be_gone_through_and_its_fork_copies_the_filled_rows_of
 
 #[test]
 fn the_tour_on_8_bits_can_be_gone_through_and_4_bits_part_first() {
-    go_through(TOURS[3], |number, seen| {
+    go_through(3, |number, seen| {
+        if number == 4 {
+            let tokens = |lane: usize| seen.run.lanes[lane].records.iter().map(|record| record.token_id);
+            let n_same = tokens(0).zip(tokens(2)).filter(|(exact, own)| exact == own).count();
+            assert!(n_same > 60, "{n_same} of 100: the answer to the question on forced words");
+        }
+        if number == 5 {
+            let report = seen.quality.report.as_ref().expect("a report");
+            let kl = |lane: usize| report.lanes[lane].kl.expect("measured");
+            assert!(kl(2) > 100.0 * kl(1), "the answer to the question on KL: {} and {}", kl(1), kl(2));
+        }
         if number == 3 {
             let parted: Vec<Option<usize>> = seen.run.lanes.iter().map(|lane| lane.first_divergence).collect();
             assert!(
@@ -166,7 +205,7 @@ fn the_tour_on_8_bits_can_be_gone_through_and_4_bits_part_first() {
 
 #[test]
 fn the_tour_on_windows_can_be_gone_through_and_the_key_is_forgotten() {
-    go_through(TOURS[4], |number, seen| {
+    go_through(4, |number, seen| {
         if number != 4 {
             return;
         }
@@ -178,6 +217,16 @@ fn the_tour_on_windows_can_be_gone_through_and_the_key_is_forgotten() {
         }
         let dead = |lane: &kvlab::app::state::LaneState| lane.records.last().map(|record| record.dead_bytes);
         assert!(dead(heavy) > dead(window), "the answer to the question of this step");
+        let gaps = |lane: &kvlab::app::state::LaneState| {
+            lane.blocks.as_ref().map(|picture| picture.sequences[0].evicted.len()).expect("blocks")
+        };
+        assert!(gaps(window) == 1 && gaps(heavy) > 1, "the answer to the question before");
+        let used = |lane: &kvlab::app::state::LaneState| {
+            let records = &lane.records;
+            (records[0].used_bytes, records[records.len() - 1].used_bytes)
+        };
+        let (first, last) = used(window);
+        assert_eq!(first, last, "the answer to the question after");
     });
 }
 
@@ -228,12 +277,25 @@ fn a_learner_predicts_before_a_button_is_offered() {
     assert!(!can_press(&panel, "Next"), "the question comes first");
     assert!(panel.query_by_label("Run both lanes").is_none());
     click(&mut panel, "It stays the same");
-    panel.get_by_label("Not this one: It grows with the length of the text.");
+    panel.get_by_label_contains("Noted. Now see");
     panel.get_by_label_contains("appear here");
     assert!(can_press(&panel, "Next"));
+    click(&mut panel, "It shrinks");
+    assert!(panel.query_by_label_contains("Not this one").is_none(), "nothing was run yet");
     click(&mut panel, "Run both lanes");
     let setup = Setup { lanes: "none,contiguous", tokens: 200, prompt: None, forced: false };
     assert_eq!(panel.state().asked, [LearnAction::Run(setup)]);
+    panel.check_accessibility();
+    let mut lab = Lab::new();
+    lab.carry_out(LearnAction::Run(setup));
+    panel.state_mut().run = lab.window.state().run_state().clone();
+    panel.run_steps(2);
+    panel.get_by_label("Not this one: It grows with the length of the text.");
+    panel.get_by_label_contains("Token 19 and token");
+    assert!(panel.query_by_label_contains("Noted.").is_none() && !can_press(&panel, "It stays the same"));
+    panel.state_mut().run = RunState::default();
+    panel.run_steps(2);
+    panel.get_by_label_contains("Not this one");
     panel.check_accessibility();
 }
 

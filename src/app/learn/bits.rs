@@ -35,8 +35,9 @@ pub(super) static TOUR: Tour = Tour {
     steps: &[
         Step {
             title: "Codes and a scale",
-            text: "int8 stores a number as a code from -127 to 127. Each head's row of a token has a scale, an f32: its largest \
-                   magnitude divided by 127. Code times scale gives the number back, rounded. A row has 32 numbers here.",
+            text: "int8 stores a number as a code from -127 to 127. Each head's part of a row has a scale, an f32: its largest \
+                   magnitude divided by 127. Code times scale gives the number back, rounded. One head's part of a row has 32 \
+                   numbers here.",
             question: Some(Question {
                 asks: "Which share of the bytes of f32 is left with int8?",
                 choices: &["Exactly a quarter", "A little more than a quarter", "A half"],
@@ -50,20 +51,26 @@ pub(super) static TOUR: Tour = Tour {
         },
         Step {
             title: "Against 16 bits",
-            text: "Papers compare with f16, the usual format of a cache on a GPU. Against it int8 saves a little less than half. \
-                   The scale counts for less in wider heads: it adds one bit to each number of a row of 32, and a quarter of a \
-                   bit in a row of 128.",
+            text: "Papers compare with f16, the usual format of a cache on a GPU. The scale counts for less in wider heads: it \
+                   adds one bit to each number where a head has 32, and a quarter of a bit where it has 128.",
             spot: Some(spots::MEMORY),
+            question: Some(Question {
+                asks: "Which share of the bytes of f16 is left with int8?",
+                choices: &["A little more than a quarter", "Exactly a half", "A little more than a half"],
+                right: 2,
+                because: "36 bytes are left of 64: 8 bits of code and 1 of scale for each number, instead of 16. With heads of \
+                          128 it is closer to a half.",
+            }),
             offer: Some(show("Show cost", "Cost")),
             reveal: Some(against_f16),
             ..Step::BLANK
         },
         Step {
             title: "Where rounding hurts",
-            text: "A code is a whole number, so a value is wrong by half a scale at most. The scale follows from the largest number \
-                   of the row.",
+            text: "A code is a whole number, so a value is wrong by half a scale at most. The scale follows from the largest of \
+                   the numbers that share it.",
             question: Some(Question {
-                asks: "Which row is rounded worst, compared with its small numbers?",
+                asks: "Which head's part of a row is rounded worst, compared with its small numbers?",
                 choices: &[
                     "One of numbers that are all small",
                     "One of numbers that are all large",
@@ -93,6 +100,13 @@ pub(super) static TOUR: Tour = Tour {
             text: "After the first different token, texts can no longer be compared: the lanes answer different questions. So let \
                    every lane read the words of the exact lane, whatever it would have said (teacher forcing), and count where \
                    it would have said something else.",
+            question: Some(Question {
+                asks: "q4_0 soon wrote another text. With the same words to read, how often does it say the same token?",
+                choices: &["Hardly ever after its first other token", "About half of the time", "Most of the time"],
+                right: 2,
+                because: "Each prediction is only a little off. The texts parted because one other token changes all that \
+                          follows, not because each prediction was wrong.",
+            }),
             offer: Some(run("Run with the same words", FORCED)),
             goal: Some(Goal {
                 words: "All four lanes are finished, kivi among them",
@@ -107,13 +121,19 @@ pub(super) static TOUR: Tour = Tour {
                    that of the exact lane. KL divergence, in nats, is how much of the exact prediction is lost. Top-1 is how \
                    often both expect the same token.",
             spot: Some(spots::QUALITY_TABLE),
+            question: Some(Question {
+                asks: "q4_0 has half the bits of int8. How much more is its KL?",
+                choices: &["About twice as much", "About 16 times as much", "Over a hundred times as much"],
+                right: 2,
+                because: "Four bits less make the steps about 16 times as coarse, and KL grows with about the square of such \
+                          errors.",
+            }),
             offer: Some(Offer { button: "Measure the loss", action: LearnAction::MeasureQuality(MEASURED) }),
             goal: Some(Goal {
                 words: "The quality of all four lanes is measured",
                 is_met: |seen| seen.has_measured(&MEASURED_LANES),
             }),
             reveal: Some(loss),
-            ..Step::BLANK
         },
         Step {
             title: "Are facts still known?",
@@ -148,9 +168,19 @@ pub(super) static TOUR: Tour = Tour {
         Step {
             title: "The bill for 8 bits",
             text: "8 bits need about a quarter of the memory of f32, half of that of f16, and lose nothing that recall shows. \
-                   They also save reading, which pays in long texts. Packed formats of 4 bits have to be decoded, and can be \
-                   slower.",
+                   What is left is time: fewer bytes are read, but codes have to be decoded.",
             spot: Some(spots::SUMMARY),
+            question: Some(Question {
+                asks: "What do 8 bits do to the time of a token here?",
+                choices: &[
+                    "It falls to a quarter, as the cache does",
+                    "It changes far less than the memory",
+                    "It grows fourfold, since codes are decoded",
+                ],
+                right: 1,
+                because: "A text as short as this one costs little to read: most of a token's time goes to all the rest. Fewer \
+                          bytes pay in long texts, if decoding is cheap.",
+            }),
             offer: Some(run("Run four formats", SETUP)),
             reveal: Some(times_of_tokens),
             ..Step::BLANK

@@ -17,7 +17,7 @@ use crate::{
 const SETUP: Setup = Setup::new("none,contiguous", 200);
 const LANES: [&str; 2] = ["none", "contiguous"];
 const RUN_FIRST: &str = "Press \"Run both lanes\" (step 2), and the measured numbers appear here.";
-/// The token whose time is told beside the last one's, counted from 1.
+/// How many tokens are early ones. The time of the last of them is told beside that of the last of all.
 const EARLY: usize = 20;
 
 pub(super) static TOUR: Tour = Tour {
@@ -51,8 +51,19 @@ pub(super) static TOUR: Tour = Tour {
         Step {
             title: "Read the latency plot",
             text: "Lane none climbs from left to right, lane contiguous lies near the bottom. Switch on the log scale above the \
-                   plot: every tenfold is equally high there, so both lanes can be read at once.",
+                   plot, so that both lanes can be read at once.",
             spot: Some(spots::LATENCY),
+            question: Some(Question {
+                asks: "On the log scale: what does the height between both lanes at one token tell?",
+                choices: &[
+                    "How many milliseconds longer one of them takes",
+                    "How many times as long one of them takes",
+                    "How many tokens one of them is ahead",
+                ],
+                right: 1,
+                because: "Every tenfold is equally high on a log scale, so a height is a factor. On the usual scale it is a \
+                          difference.",
+            }),
             offer: Some(show("Show cost", "Cost")),
             reveal: Some(per_token),
             ..Step::BLANK
@@ -67,8 +78,8 @@ pub(super) static TOUR: Tour = Tour {
                 asks: "Which lane has the shorter time to first token?",
                 choices: &["none", "contiguous", "It is about the same in both"],
                 right: 2,
-                because: "Either lane runs the whole prompt through the model once. There is nothing yet that could be read \
-                          back instead.",
+                because: "Either lane runs the whole prompt through the model once: it is the same work. If the times below \
+                          differ, that is scatter: each is one measurement of a few milliseconds.",
             }),
             reveal: Some(first_token),
             ..Step::BLANK
@@ -78,6 +89,17 @@ pub(super) static TOUR: Tour = Tour {
             text: "Attention compares the newest token's query with the keys of all tokens so far, and mixes their values. Keys \
                    and values of past tokens never change, since a token sees only what stands before it. Lane contiguous \
                    reads them back. Lane none computes them all again.",
+            question: Some(Question {
+                asks: "How much work is the last step of lane contiguous, compared with that of lane none?",
+                choices: &[
+                    "About half, since attention still looks at all tokens",
+                    "About a tenth",
+                    "Less than a fiftieth",
+                ],
+                right: 2,
+                because: "The model runs over one token instead of over all of them. Attention to stored tokens is a small part \
+                          of the work while the text is short.",
+            }),
             reveal: Some(work),
             ..Step::BLANK
         },
@@ -109,8 +131,8 @@ pub(super) static TOUR: Tour = Tour {
                     "They grow as steeply as in lane none",
                 ],
                 right: 1,
-                because: "Each token reads a cache that has grown. Beside the weights that is little here, and even less in a \
-                          larger model with a short text.",
+                because: "Each token reads a cache that has grown. Beside the weights that is little here, so scatter can hide \
+                          it, and even less in a larger model with a short text.",
             }),
             reveal: Some(first_and_last),
             ..Step::BLANK
@@ -121,6 +143,13 @@ pub(super) static TOUR: Tour = Tour {
                    besides. With a cache it runs over n. That is why engines keep one. The price is memory, which grows with \
                    every token: the next tour is about that.",
             spot: Some(spots::SUMMARY),
+            question: Some(Question {
+                asks: "Lane none ran the model over many times as many tokens. How many times as long did it take?",
+                choices: &["As many times", "Fewer times", "More times"],
+                right: 1,
+                because: "A step reads all weights, for one token as for hundreds. Many tokens at once share that, so each of \
+                          them costs less than one that comes alone.",
+            }),
             reveal: Some(total),
             ..Step::BLANK
         },
@@ -140,16 +169,19 @@ fn decoded<'a>(seen: &Seen<'a>) -> Result<(&'a [StepRecord], &'a [StepRecord]), 
 
 fn growth(seen: &Seen<'_>) -> Result<String, &'static str> {
     let (none, contiguous) = decoded(seen)?;
-    // The first token is the prefill's.
-    let ends = |steps: &[StepRecord]| Some((steps.get(EARLY - 2)?.total_secs, steps.last()?.total_secs));
-    let (Some(slow), Some(fast)) = (ends(none), ends(contiguous)) else {
+    let n = none.len().min(contiguous.len());
+    if n < 2 * EARLY {
         return Err("It takes some more tokens to compare. Run both lanes to their end.");
-    };
+    }
+    // The first token, number 0, is the prefill's.
+    let (early, last) = (EARLY - 2, n - 1);
+    let ends = |steps: &[StepRecord]| from_to(steps[early].total_secs, steps[last].total_secs);
     Ok(format!(
-        "Token {EARLY} and token {}. Lane none: {}. Lane contiguous: {}.",
-        none.len() + 1,
-        from_to(slow.0, slow.1),
-        from_to(fast.0, fast.1)
+        "Token {} and token {}. Lane none: {}. Lane contiguous: {}.",
+        none[early].step,
+        none[last].step,
+        ends(none),
+        ends(contiguous)
     ))
 }
 
@@ -170,11 +202,19 @@ fn per_token(seen: &Seen<'_>) -> Result<String, &'static str> {
 
 fn first_token(seen: &Seen<'_>) -> Result<String, &'static str> {
     let [none, contiguous] = latencies(seen)?.map(|latency| latency.ttft_secs.unwrap_or_default());
-    Ok(format!("TTFT was {} in lane none and {} in lane contiguous.", secs(none), secs(contiguous)))
+    let prefill = seen.lane(LANES[1]).and_then(|lane| lane.records.first()).ok_or(RUN_FIRST)?;
+    Ok(format!(
+        "TTFT was {} in lane none and {} in lane contiguous, for the same {} million operations. One measurement of a few \
+         milliseconds scatters.",
+        secs(none),
+        secs(contiguous),
+        count(prefill.flops / 1_000_000)
+    ))
 }
 
 fn work(seen: &Seen<'_>) -> Result<String, &'static str> {
-    let (Some(none), Some(contiguous)) = (seen.newest(LANES[0]), seen.newest(LANES[1])) else { return Err(RUN_FIRST) };
+    let (none, contiguous) = decoded(seen)?;
+    let (Some(none), Some(contiguous)) = (none.last(), contiguous.last()) else { return Err(RUN_FIRST) };
     Ok(format!(
         "The last step of lane none ran the model over {} tokens: {} million operations. That of lane contiguous ran over {}: \
          {} million.",

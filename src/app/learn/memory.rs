@@ -39,10 +39,21 @@ pub(super) static TOUR: Tour = Tour {
             ..Step::BLANK
         },
         Step {
-            title: "A straight line",
-            text: "Solid lines are bytes in use. Each token adds the same number of bytes, whether it was read in prefill or \
-                   written in decode, so memory grows linearly with the text. None of it is given back before the text ends.",
+            title: "What a later token adds",
+            text: "Solid lines are bytes in use. They begin with the prompt, which is stored at once in prefill. Then decode \
+                   stores one token after another. None of it is given back before the text ends.",
             spot: Some(spots::MEMORY),
+            question: Some(Question {
+                asks: "The last token attends to all before it. What does it add to the cache, compared with an early one?",
+                choices: &[
+                    "More bytes, since it attends to more tokens",
+                    "As many bytes",
+                    "Fewer bytes, since most is stored already",
+                ],
+                right: 1,
+                because: "Each token adds its own keys and values and nothing else, wherever it stands. So memory grows in a \
+                          straight line with the text.",
+            }),
             offer: Some(show("Show cost", "Cost")),
             reveal: Some(line),
             ..Step::BLANK
@@ -100,6 +111,17 @@ pub(super) static TOUR: Tour = Tour {
             text: "A server keeps a cache for every user. What is left beside the weights, divided by what a user takes, is how \
                    many it can serve at a time. Users in one batch share each read of the weights, so memory for caches \
                    bounds throughput too.",
+            question: Some(Question {
+                asks: "How many users like this run fit with paged:16, compared with contiguous?",
+                choices: &[
+                    "As many, since a text has the same rows in both",
+                    "About a tenth more",
+                    "Several times as many",
+                ],
+                right: 2,
+                because: "contiguous holds the whole context for each user, paged:16 only blocks for the text there is. The \
+                          shorter the texts, the larger the difference.",
+            }),
             reveal: Some(users),
             ..Step::BLANK
         },
@@ -128,6 +150,9 @@ fn line(seen: &Seen<'_>) -> Result<String, &'static str> {
     let records = &seen.lane(LANES[0]).ok_or(RUN_FIRST)?.records;
     let (Some(first), Some(last)) = (records.first(), records.last()) else { return Err(RUN_FIRST) };
     let tokens = last.cached_tokens.saturating_sub(first.cached_tokens);
+    if tokens == 0 {
+        return Err(RUN_FIRST);
+    }
     let grown = last.used_bytes.saturating_sub(first.used_bytes);
     Ok(format!(
         "After the prompt of {} tokens {} were in use, at the end {}. {} more tokens took {} more: {:.0} B each.",
@@ -136,7 +161,7 @@ fn line(seen: &Seen<'_>) -> Result<String, &'static str> {
         bytes(last.used_bytes),
         count(tokens),
         bytes(grown),
-        float(grown) / float(tokens.max(1))
+        float(grown) / float(tokens)
     ))
 }
 

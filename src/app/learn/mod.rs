@@ -65,6 +65,13 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_revealed_that_was_not_asked_before() {
+        for (name, step) in steps() {
+            assert!(step.reveal.is_none() || step.question.is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn actions_and_places_exist() {
         for (name, step) in steps() {
             assert!(step.spot.is_none_or(|spot| spots::ALL.iter().any(|(known, _)| *known == spot)), "{name}");
@@ -89,6 +96,7 @@ mod tests {
         let seen = Seen { run: &run, quality: &quality };
         for (name, step) in steps() {
             assert!(step.goal.is_none_or(|goal| !(goal.is_met)(&seen)), "{name} is met by nothing");
+            assert!(step.goal.is_none() || !step.is_done(&seen), "{name} is done by nothing");
             if let Some(reveal) = step.reveal
                 && let Err(missing) = reveal(&seen)
             {

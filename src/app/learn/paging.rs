@@ -16,6 +16,8 @@ const LANES: [&str; 3] = ["contiguous", "paged:16", "paged:128"];
 const PAGED: &str = "paged:16";
 const RUN_FIRST: &str = "Press \"Run three lanes\" (step 1), and the measured numbers appear here.";
 const FORK_FIRST: &str = "Press \"Fork the text\" (step 6), and what it shares appears here.";
+const COPY_FIRST: &str = "Press \"Make one token\". If the last block was full, nothing is copied, and the next token can be \
+                          forked again (step 6).";
 
 pub(super) static TOUR: Tour = Tour {
     title: "What paging wastes and saves",
@@ -27,6 +29,17 @@ pub(super) static TOUR: Tour = Tour {
             text: "A region for the whole context is mostly empty. Paging divides the memory into blocks of equal size, as an \
                    operating system does with pages. A text takes a block when it needs one, anywhere in the pool (vLLM, Kwon \
                    et al. 2023).",
+            question: Some(Question {
+                asks: "What will the text of paged:16 hold at the end?",
+                choices: &[
+                    "As much as the region, since the pool is as large",
+                    "Whole blocks, as many as its tokens need",
+                    "Exactly the bytes of its tokens",
+                ],
+                right: 1,
+                because: "A text takes a block when the one before it is full, and a block belongs to it as a whole. The rest of \
+                          the pool is free for other texts.",
+            }),
             offer: Some(run("Run three lanes", SETUP)),
             goal: Some(Goal { words: "All three lanes are finished", is_met: |seen| seen.has_finished(&LANES) }),
             reveal: Some(held),
@@ -69,9 +82,20 @@ pub(super) static TOUR: Tour = Tour {
         },
         Step {
             title: "How long is a block?",
-            text: "Short blocks waste little, but tables get long, and memory is read in smaller pieces. Long blocks waste more: \
-                   half a block for each text on average. vLLM takes 16 tokens by default.",
+            text: "The length of a block is a choice. vLLM takes 16 tokens by default. The same text was also kept in blocks of \
+                   128: it has fewer of them, and a shorter table.",
             spot: Some(spots::SUMMARY),
+            question: Some(Question {
+                asks: "What is wasted with blocks of 128, compared with blocks of 16?",
+                choices: &[
+                    "Less, since there are fewer blocks",
+                    "The same, since only the last block has empty slots",
+                    "More, since the last block is longer",
+                ],
+                right: 2,
+                because: "Half a block is empty for each text on average, so long blocks waste more. Short blocks make long \
+                          tables, and memory is read in smaller pieces.",
+            }),
             offer: Some(show("Show cost", "Cost")),
             reveal: Some(block_lengths),
             ..Step::BLANK
@@ -102,13 +126,23 @@ pub(super) static TOUR: Tour = Tour {
         },
         Step {
             title: "Copy on write",
-            text: "Now make one more token. Both texts write into the last block, which is shared and only partly filled. The \
-                   first to write gets a copy of it, with the filled rows only. All blocks before it stay shared.",
+            text: "Now make one more token. Both texts write into the last block, which is shared and only partly filled. Their \
+                   tokens differ, so it can no longer be the same block for both.",
             spot: Some(spots::BLOCK_POOL),
+            question: Some(Question {
+                asks: "What is copied now?",
+                choices: &[
+                    "All blocks of the text",
+                    "The filled rows of the last block",
+                    "Nothing, one of them moves on",
+                ],
+                right: 1,
+                because: "The first to write gets a copy of the last block, with its filled rows only. Full blocks are never \
+                          written again, so they stay shared.",
+            }),
             offer: Some(Offer { button: "Make one token", action: LearnAction::Step }),
             goal: Some(Goal { words: "A shared block was copied", is_met: has_copied }),
             reveal: Some(copied),
-            ..Step::BLANK
         },
         Step {
             title: "What it saves",
@@ -116,6 +150,17 @@ pub(super) static TOUR: Tour = Tour {
                    what paging saves depends on lengths: a region is as long as the context, blocks as the text. If lengths \
                    are uniform, that is about twice as many users.",
             spot: Some(spots::BLOCK_POOL),
+            question: Some(Question {
+                asks: "What does each further answer to a prompt add?",
+                choices: &[
+                    "The blocks of the prompt and its own",
+                    "The blocks from where it parts",
+                    "Nothing, as long as the pool has room",
+                ],
+                right: 1,
+                because: "Full blocks that texts have in common are stored once, however many tables name them. A region can be \
+                          shared by nobody.",
+            }),
             reveal: Some(saved),
             ..Step::BLANK
         },
@@ -185,7 +230,10 @@ fn shared(seen: &Seen<'_>) -> Result<String, &'static str> {
 }
 
 fn copied(seen: &Seen<'_>) -> Result<String, &'static str> {
-    let picture = picture(seen).filter(|_| has_copied(seen)).ok_or(FORK_FIRST)?;
+    let picture = picture(seen).filter(|_| has_fork(seen)).ok_or(FORK_FIRST)?;
+    if !has_copied(seen) {
+        return Err(COPY_FIRST);
+    }
     let copied_bytes = seen.newest(PAGED).map_or(0, |record| record.copied_bytes);
     let (shared, held) = shared_blocks(picture);
     Ok(format!(
@@ -197,12 +245,13 @@ fn copied(seen: &Seen<'_>) -> Result<String, &'static str> {
 }
 
 fn saved(seen: &Seen<'_>) -> Result<String, &'static str> {
-    let (Some(blocks), Some(region)) = (seen.newest(PAGED).filter(|_| has_fork(seen)), seen.newest(LANES[0])) else {
-        return Err(FORK_FIRST);
-    };
+    let picture = picture(seen).filter(|_| has_fork(seen)).ok_or(FORK_FIRST)?;
+    let (Some(blocks), Some(region)) = (seen.newest(PAGED), seen.newest(LANES[0])) else { return Err(FORK_FIRST) };
+    let (shared, held) = shared_blocks(picture);
     let n_texts = 1 + seen.lane(PAGED).map_or(0, |lane| lane.forks.len()) as u64;
     Ok(format!(
-        "The lane and its forks are {n_texts} texts and hold {} in blocks. As many regions of contiguous would take {}.",
+        "The lane and its forks are {n_texts} texts and hold {} in {held} blocks, {shared} of them shared. As many regions of \
+         contiguous would take {}.",
         bytes(blocks.held_bytes),
         bytes(region.held_bytes.saturating_mul(n_texts))
     ))

@@ -1,10 +1,10 @@
 //! Where a learner is: which tour, which step, and what was answered. It can be kept between two visits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Step, TOURS, Tour};
+use super::{Seen, Step, TOURS, Tour};
 
 /// What became of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ struct Place {
     step: usize,
     /// By step.
     answers: BTreeMap<usize, Answer>,
+    /// Steps whose prediction was judged, beside what was measured.
+    judged: BTreeSet<usize>,
     /// It was gone through to its end at least once.
     is_finished: bool,
 }
@@ -106,13 +108,35 @@ impl Learn {
         answer.filter(|answer| !matches!(answer, Answer::Chosen(choice) if *choice >= question.choices.len()))
     }
 
-    /// Answers this step's question. The first answer stands: a prediction is made once.
+    /// Answers this step's question. Another answer can be given until the first one is judged.
     pub fn give(&mut self, answer: Answer) {
         if let (Some(tour), Some((number, step))) = (self.tour, self.step())
             && step.question.is_some()
-            && self.answer().is_none()
+            && !self.is_judged()
         {
             self.places.entry(tour).or_default().answers.insert(number, answer);
+        }
+    }
+
+    /// Judges the prediction of this step if what the step asks for is done. It stays judged, whatever is run later.
+    pub fn judge(&mut self, seen: &Seen<'_>) {
+        if let (Some(tour), Some((number, step))) = (self.tour, self.step())
+            && self.answer().is_some()
+            && !self.is_judged()
+            && step.is_done(seen)
+        {
+            self.places.entry(tour).or_default().judged.insert(number);
+        }
+    }
+
+    /// True where the right answer of this step is told. Who skips a question predicts nothing, and is told at once.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let (Some(tour), Some((number, _))) = (self.tour, self.step()) else { return false };
+        match self.answer() {
+            None => false,
+            Some(Answer::Skipped) => true,
+            Some(Answer::Chosen(_)) => self.places.get(&tour).is_some_and(|place| place.judged.contains(&number)),
         }
     }
 
@@ -133,6 +157,7 @@ impl Learn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::{quality::QualityState, state::RunState};
 
     #[test]
     fn a_question_holds_the_learner_until_it_is_answered_or_skipped() {
@@ -147,12 +172,51 @@ mod tests {
         learn.next();
         assert_eq!(learn.step().map(|(number, _)| number), Some(at), "it waits for an answer");
         learn.give(Answer::Chosen(0));
-        learn.give(Answer::Chosen(1));
-        assert_eq!(learn.answer(), Some(Answer::Chosen(0)), "the first answer stands");
         learn.next();
         assert_eq!(learn.step().map(|(number, _)| number), Some(at + 1));
         learn.back();
         assert_eq!((learn.step().map(|(number, _)| number), learn.answer()), (Some(at), Some(Answer::Chosen(0))));
+    }
+
+    #[test]
+    fn a_prediction_can_be_changed_until_it_is_judged_and_not_before_the_goal_is_met() {
+        let (run, quality) = (RunState::default(), QualityState::default());
+        let nothing = Seen { run: &run, quality: &quality };
+        let mut n_waiting = 0;
+        for index in 0..TOURS.len() {
+            let mut learn = Learn::default();
+            learn.enter(index);
+            while let Some((number, step)) = learn.step() {
+                let name = format!("tour {index}, step {number}");
+                if step.question.is_some() {
+                    learn.judge(&nothing);
+                    assert!(!learn.is_judged(), "{name}: nothing was answered");
+                    learn.give(Answer::Chosen(0));
+                    assert!(!learn.is_judged(), "{name}: nothing was looked at");
+                    learn.give(Answer::Chosen(1));
+                    learn.judge(&nothing);
+                    learn.give(Answer::Chosen(2));
+                    let is_judged = learn.is_judged();
+                    assert_eq!(is_judged, step.is_done(&nothing), "{name}");
+                    let expected = if is_judged { 1 } else { 2 };
+                    assert_eq!(learn.answer(), Some(Answer::Chosen(expected)), "{name}");
+                    assert!(step.goal.is_none() || !is_judged, "{name}: judged before its goal is met");
+                    n_waiting += usize::from(!is_judged);
+                }
+                assert!(learn.can_go_on(), "{name}");
+                learn.next();
+            }
+        }
+        assert!(n_waiting > 20, "{n_waiting} predictions wait for numbers");
+    }
+
+    #[test]
+    fn who_skips_a_question_is_told_at_once() {
+        let mut learn = Learn::default();
+        learn.enter(1);
+        learn.give(Answer::Skipped);
+        learn.give(Answer::Chosen(0));
+        assert!(learn.is_judged() && learn.answer() == Some(Answer::Skipped));
     }
 
     #[test]
@@ -172,6 +236,7 @@ mod tests {
     fn progress_is_kept_and_places_of_other_tours_do_no_harm() {
         let mut learn = Learn::default();
         learn.enter(2);
+        learn.give(Answer::Chosen(1));
         learn.next();
         learn.leave();
         let kept = serde_json::to_string(&learn).expect("it can be written");

@@ -18,8 +18,8 @@ pub struct Step {
     pub text: &'static str,
     /// A place of [`spots`](crate::app::spots) that it points at.
     pub spot: Option<&'static str>,
-    /// Asked before anything is offered or revealed: who predicts learns more (predict, observe, explain; White and Gunstone
-    /// 1992).
+    /// Asked before anything is offered or revealed, and judged when all of it [is done](Self::is_done): who predicts learns
+    /// more (predict, observe, explain; White and Gunstone 1992).
     pub question: Option<Question>,
     pub offer: Option<Offer>,
     pub goal: Option<Goal>,
@@ -86,6 +86,12 @@ impl Step {
     /// A step with nothing in it, to begin with.
     pub(super) const BLANK: Self =
         Self { title: "", text: "", spot: None, question: None, offer: None, goal: None, reveal: None };
+
+    /// True once what the step asks for has happened and its numbers are there. One that asks for nothing is done.
+    #[must_use]
+    pub fn is_done(&self, seen: &Seen<'_>) -> bool {
+        self.goal.is_none_or(|goal| (goal.is_met)(seen)) && self.reveal.is_none_or(|reveal| reveal(seen).is_ok())
+    }
 }
 
 impl Setup {
@@ -103,4 +109,28 @@ pub(super) const fn show(button: &'static str, pane: &'static str) -> Offer {
 /// A button that runs lanes.
 pub(super) const fn run(button: &'static str, setup: Setup) -> Offer {
     Offer { button, action: LearnAction::Run(setup) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{
+        quality::QualityState,
+        state::{Phase, RunState},
+    };
+
+    #[test]
+    fn a_step_is_done_when_its_goal_is_met_and_its_numbers_are_there() {
+        let goal = Goal { words: "it is over", is_met: |seen| seen.run.phase.is_over() };
+        let reveal: Reveal = |seen| if seen.run.tokens > 0 { Ok("1.".into()) } else { Err("Make a token.") };
+        let both = Step { goal: Some(goal), reveal: Some(reveal), ..Step::BLANK };
+        let (mut run, quality) = (RunState::default(), QualityState::default());
+        let mut is_done = |phase, tokens| {
+            (run.phase, run.tokens) = (phase, tokens);
+            both.is_done(&Seen { run: &run, quality: &quality })
+        };
+        assert!(!is_done(Phase::Running, 0) && !is_done(Phase::Running, 1) && !is_done(Phase::Finished, 0));
+        assert!(is_done(Phase::Finished, 1));
+        assert!(Step::BLANK.is_done(&Seen { run: &RunState::default(), quality: &quality }));
+    }
 }

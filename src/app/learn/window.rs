@@ -82,9 +82,20 @@ pub(super) static TOUR: Tour = Tour {
         },
         Step {
             title: "What was evicted",
-            text: "Choose the window lane in the Blocks pane. Evicted tokens are struck through in the text. The pattern is \
-                   simple: a beginning, a gap, and the newest tokens. Then choose the h2o lane: what stays is scattered.",
+            text: "Choose the window lane in the Blocks pane. Evicted tokens are struck through in the text. Then choose the h2o \
+                   lane, which keeps as many.",
             spot: Some(spots::BLOCK_TEXT),
+            question: Some(Question {
+                asks: "Where are the tokens that h2o keeps?",
+                choices: &[
+                    "At the beginning and at the end, as in the window",
+                    "Scattered over the text, and at the end",
+                    "All at the end, where attention is",
+                ],
+                right: 1,
+                because: "Attention can rest on a token anywhere, and h2o keeps those. A window keeps the first and the newest \
+                          ones, with one gap between.",
+            }),
             offer: Some(show("Show blocks", "Blocks")),
             reveal: Some(evicted),
             ..Step::BLANK
@@ -105,10 +116,17 @@ pub(super) static TOUR: Tour = Tour {
             ..Step::BLANK
         },
         Step {
-            title: "Memory that stays flat",
-            text: "Once the window is full, each new token pushes an old one out, so bytes in use no longer grow, however long the \
-                   text gets. Time of a token stays flat as well, since attention looks at 32 tokens only.",
+            title: "What a longer text takes",
+            text: "Bytes in use are those of tokens that are kept. The prompt alone is longer than the 32 tokens that the window \
+                   and h2o keep. Then each of the three lanes wrote its answer.",
             spot: Some(spots::MEMORY),
+            question: Some(Question {
+                asks: "What did the answer add to the bytes in use of the window lane?",
+                choices: &["As much as in contiguous", "Half of that", "Nothing", "Less than nothing: they shrank"],
+                right: 2,
+                because: "The window is full, so each new token pushes an old one out, however long the text gets. Attention \
+                          looks at 32 tokens only.",
+            }),
             offer: Some(show("Show cost", "Cost")),
             reveal: Some(flat),
             ..Step::BLANK
@@ -133,10 +151,20 @@ pub(super) static TOUR: Tour = Tour {
         },
         Step {
             title: "Fluent is not correct",
-            text: "Perplexity averages over all words, and most of them follow from what is near. So a window can look \
-                   acceptable by perplexity and read well, and yet make up every fact from far back. Test what you need \
-                   from a cache: recall, if facts matter.",
+            text: "Perplexity averages over all words of a text: among how many words a model hesitates, so to say. It is how \
+                   caches are often compared. Test what you need from a cache: recall, if facts matter.",
             spot: Some(spots::QUALITY_TABLE),
+            question: Some(Question {
+                asks: "The window is wrong about nearly every fact from far back. How does its perplexity tell?",
+                choices: &[
+                    "It is at least ten times that of the exact lane",
+                    "It is less than twice that of the exact lane",
+                    "It is below that of the exact lane",
+                ],
+                right: 1,
+                because: "Most words follow from what is near, and few are facts from far back. So a window reads well and looks \
+                          acceptable, and yet makes those up.",
+            }),
             reveal: Some(fluent),
             ..Step::BLANK
         },

@@ -13,6 +13,8 @@ use crate::app::{
 /// Space between the parts of a step.
 const GAP: f32 = 10.0;
 const MARK_SIDE: f32 = 15.0;
+/// Below a prediction whose verdict waits for what is measured.
+const NOTED: &str = "Noted. Now see: do what stands below. Until then you can change your mind.";
 
 /// The panel. What comes back is what the learner asked for, and the window carries it out.
 pub fn show(ui: &mut Ui, learn: &mut Learn, seen: &Seen<'_>) -> Option<LearnAction> {
@@ -69,6 +71,7 @@ fn step(ui: &mut Ui, learn: &mut Learn, step: &Step, seen: &Seen<'_>) -> Option<
     ui.add(Label::new(RichText::new(step.title).heading().strong()).wrap());
     ui.add_space(4.0);
     wrapped(ui, step.text);
+    learn.judge(seen);
     let mut action = step.spot.and_then(|spot| place(ui, step, spot));
     if let Some(asked) = &step.question {
         ui.add_space(GAP);
@@ -114,12 +117,12 @@ fn place(ui: &mut Ui, step: &Step, spot: &str) -> Option<LearnAction> {
     action
 }
 
-/// A prediction: choices at first, then what was chosen, what is right, and why.
+/// A prediction: choices at first, then what was chosen, and once the step is done what is right, and why.
 fn question(ui: &mut Ui, learn: &mut Learn, question: &Question) {
     ui.add(Label::new(RichText::new(question.asks).strong()).wrap());
-    let answer = learn.answer();
+    let (answer, is_judged) = (learn.answer(), learn.is_judged());
     for (index, choice) in question.choices.iter().enumerate() {
-        if choose(ui, choice, verdict(question, answer, index)).clicked() {
+        if choose(ui, choice, verdict(question, answer, is_judged, index)).clicked() {
             learn.give(Answer::Chosen(index));
         }
     }
@@ -128,6 +131,11 @@ fn question(ui: &mut Ui, learn: &mut Learn, question: &Question) {
             if ui.small_button("Skip the question").clicked() {
                 learn.give(Answer::Skipped);
             }
+            return;
+        }
+        Some(_) if !is_judged => {
+            ui.add_space(2.0);
+            wrapped(ui, NOTED);
             return;
         }
         Some(Answer::Chosen(choice)) if choice == question.right => ("That is right.".to_owned(), theme::SAME),
@@ -142,8 +150,10 @@ fn question(ui: &mut Ui, learn: &mut Learn, question: &Question) {
 /// How a choice is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nothing was chosen yet.
+    /// It can be chosen.
     Open,
+    /// It was chosen, and another one can still be.
+    Noted,
     Right,
     /// It was chosen, and is wrong.
     Wrong,
@@ -151,12 +161,14 @@ enum Verdict {
     Passed,
 }
 
-fn verdict(question: &Question, answer: Option<Answer>, choice: usize) -> Verdict {
+fn verdict(question: &Question, answer: Option<Answer>, is_judged: bool, choice: usize) -> Verdict {
+    let is_chosen = answer == Some(Answer::Chosen(choice));
     match answer {
-        None => Verdict::Open,
-        Some(_) if choice == question.right => Verdict::Right,
-        Some(Answer::Chosen(chosen)) if chosen == choice => Verdict::Wrong,
-        Some(_) => Verdict::Passed,
+        Some(_) if is_judged && choice == question.right => Verdict::Right,
+        Some(_) if is_judged && is_chosen => Verdict::Wrong,
+        Some(_) if is_judged => Verdict::Passed,
+        _ if is_chosen => Verdict::Noted,
+        _ => Verdict::Open,
     }
 }
 
@@ -164,16 +176,17 @@ fn choose(ui: &mut Ui, choice: &str, verdict: Verdict) -> Response {
     let visuals = ui.visuals();
     let stroke = match verdict {
         Verdict::Open => visuals.widgets.inactive.fg_stroke,
+        Verdict::Noted => Stroke::new(2.0, theme::CHOSEN.on(visuals)),
         Verdict::Right => Stroke::new(2.0, theme::SAME.on(visuals)),
         Verdict::Wrong => Stroke::new(2.0, theme::ERROR.on(visuals)),
         Verdict::Passed => Stroke::new(1.0, theme::grid_color(visuals)),
     };
     let text = if verdict == Verdict::Passed { RichText::new(choice).weak() } else { RichText::new(choice) };
-    let (width, is_open) = (ui.available_width(), verdict == Verdict::Open);
+    let (width, is_open) = (ui.available_width(), matches!(verdict, Verdict::Open | Verdict::Noted));
     let button = Button::new(text).wrap().stroke(stroke).fill(Color32::TRANSPARENT);
     let sense = if is_open { Sense::click() } else { Sense::hover() };
     let response = ui.add(button.min_size(vec2(width, 28.0)).sense(sense));
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, is_open, choice));
+    response.widget_info(|| WidgetInfo::selected(Role::Button, is_open, verdict == Verdict::Noted, choice));
     response
 }
 
@@ -240,10 +253,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_right_choice_is_shown_whatever_was_chosen() {
+    fn the_right_choice_is_shown_whatever_was_chosen_once_it_is_judged() {
         let question = Question { asks: "?", choices: &["a", "b", "c"], right: 1, because: "" };
-        let verdicts = |answer| [0, 1, 2].map(|choice| verdict(&question, answer, choice));
-        assert_eq!(verdicts(None), [Verdict::Open; 3]);
+        let noted = [0, 1, 2].map(|choice| verdict(&question, Some(Answer::Chosen(1)), false, choice));
+        assert_eq!(noted, [Verdict::Open, Verdict::Noted, Verdict::Open]);
+        let verdicts = |answer| [0, 1, 2].map(|choice| verdict(&question, answer, true, choice));
+        assert_eq!([0, 1, 2].map(|choice| verdict(&question, None, false, choice)), [Verdict::Open; 3]);
         assert_eq!(verdicts(Some(Answer::Chosen(1))), [Verdict::Passed, Verdict::Right, Verdict::Passed]);
         assert_eq!(verdicts(Some(Answer::Chosen(2))), [Verdict::Passed, Verdict::Right, Verdict::Wrong]);
         assert_eq!(verdicts(Some(Answer::Skipped)), [Verdict::Passed, Verdict::Right, Verdict::Passed]);
