@@ -154,7 +154,7 @@ fn the_past_of_a_live_run_can_be_looked_at_while_it_goes_on() {
     press(&mut window, "Resume");
     until(&mut window, "further", move |app| app.newest_state().progress() > shown + 20);
     assert_eq!(tokens(&window)[0], shown, "what is looked at stays");
-    window.get_by_label_contains("in the past");
+    window.get_by_label_contains("an earlier moment");
     press(&mut window, "To the end");
     until(&mut window, "finished", phase_is(Phase::Finished));
     assert_eq!(tokens(&window), [300; 2]);
@@ -247,6 +247,7 @@ fn a_trace_that_is_dropped_ends_no_run() {
     window.run_steps(2);
     assert!(window.query_all_by_label_contains("a run is under way; let it finish, or cancel it").count() >= 1);
     press(&mut window, "Dismiss");
+    window.run_steps(2);
     assert_eq!((&window.state().newest_state().phase, tokens(&window)), (&Phase::Paused, vec![1]));
     press(&mut window, "Resume");
     until(&mut window, "finished", phase_is(Phase::Finished));

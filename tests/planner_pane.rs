@@ -8,7 +8,7 @@ use kvlab::app::{panels::planner, theme};
 const RUN: &str = "none,contiguous,paged:16+q4_0";
 
 fn pane() -> Harness<'static, planner::View> {
-    let draw = |ui: &mut Ui, view: &mut planner::View| planner::show(ui, view, RUN);
+    let draw = |ui: &mut Ui, view: &mut planner::View| planner::show(ui, view, RUN, &[]);
     let pane = Harness::builder().with_size([980.0, 740.0]).build_ui_state(draw, planner::View::default());
     theme::install(&pane.ctx);
     pane

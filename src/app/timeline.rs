@@ -10,6 +10,9 @@ use std::{
 use super::{recording::Recording, state::RunState};
 use crate::experiment::{LaneEvent, trace::Outcome};
 
+/// Rounds between two stops: going back applies the events of fewer than that, and a long run has a handful of stops.
+const STOP_ROUNDS: usize = 256;
+
 /// How fast a run plays unless somebody says otherwise: tokens of every lane in a second.
 pub const ROUNDS_PER_SEC: f64 = 30.0;
 
@@ -21,6 +24,8 @@ pub struct Timeline {
     recording: Arc<Recording>,
     /// The run at the moment that is shown; `None`: at the end, which the window knows itself.
     past: Option<Past>,
+    /// The run at some earlier moments that were shown, in order: going back begins at one of them, and not at the start of a long run.
+    stops: Vec<Past>,
     pub rounds_per_sec: f64,
     pub is_playing: bool,
     /// What was not played yet, in rounds.
@@ -55,7 +60,15 @@ impl Timeline {
     }
 
     fn new(path: Option<PathBuf>, recording: Arc<Recording>) -> Self {
-        Self { path, recording, past: None, rounds_per_sec: ROUNDS_PER_SEC, is_playing: false, fraction: 0.0 }
+        Self {
+            path,
+            recording,
+            past: None,
+            stops: vec![],
+            rounds_per_sec: ROUNDS_PER_SEC,
+            is_playing: false,
+            fraction: 0.0,
+        }
     }
 
     #[must_use]
@@ -107,19 +120,31 @@ impl Timeline {
             self.past = None;
             return;
         }
-        if let Some(past) = &mut self.past {
-            self.recording.seek(&mut past.state, past.round, round);
-            past.round = round;
-        } else {
-            let mut state = self.recording.state(newest.id, round);
-            state.lanes.iter_mut().zip(&newest.lanes).for_each(|(lane, now)| lane.is_hidden = now.is_hidden);
-            self.past = Some(Past { round, state });
+        let hidden_in = self.past.as_ref().map_or(newest, |past| &past.state);
+        let hidden: Vec<bool> = hidden_in.lanes.iter().map(|lane| lane.is_hidden).collect();
+        let mut past = match self.past.take() {
+            Some(past) if past.round <= round => past,
+            _ => self.stop_before(round, newest.id),
+        };
+        // By way of the next stops, which stay for whoever comes back.
+        while past.round < round {
+            let next = ((past.round / STOP_ROUNDS + 1) * STOP_ROUNDS).min(round);
+            self.recording.seek(&mut past.state, past.round, next);
+            past.round = next;
+            if next % STOP_ROUNDS == 0 && self.stops.last().is_none_or(|last| last.round < next) {
+                self.stops.push(past.clone());
+            }
         }
-        let is_trace = self.is_trace();
-        if let Some(Past { state, .. }) = &mut self.past {
-            state.is_trace = is_trace;
-            state.attention = newest.attention_at(round);
-        }
+        past.state.lanes.iter_mut().zip(hidden).for_each(|(lane, is_hidden)| lane.is_hidden = is_hidden);
+        past.state.is_trace = self.is_trace();
+        past.state.attention = newest.attention_at(round);
+        self.past = Some(past);
+    }
+
+    /// The last stop that is not behind `round`, or the beginning.
+    fn stop_before(&self, round: usize, run: u64) -> Past {
+        let stop = self.stops.iter().rfind(|stop| stop.round <= round).cloned();
+        stop.unwrap_or_else(|| Past { round: 0, state: self.recording.state(run, 0) })
     }
 
     /// One token of every lane on, or back.

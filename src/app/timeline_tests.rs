@@ -74,3 +74,14 @@ fn a_run_without_a_token_has_no_past() {
     timeline.step(false, &newest);
     assert_eq!((timeline.is_playing, timeline.round(), timeline.last()), (false, 0, 0));
 }
+
+#[test]
+fn a_long_run_goes_back_by_way_of_stops() {
+    let (mut timeline, newest) = timeline(2 * STOP_ROUNDS + 9);
+    for round in [2 * STOP_ROUNDS + 3, STOP_ROUNDS + 1, 7, STOP_ROUNDS, 2 * STOP_ROUNDS] {
+        timeline.seek(round, &newest);
+        let (past, anew) = (timeline.past().expect("a moment"), timeline.recording().state(1, round));
+        assert_eq!(format!("{:?}", past.lanes), format!("{:?}", anew.lanes), "round {round}");
+    }
+    assert_eq!(timeline.stops.iter().map(|stop| stop.round).collect::<Vec<_>>(), [STOP_ROUNDS, 2 * STOP_ROUNDS]);
+}

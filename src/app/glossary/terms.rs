@@ -91,6 +91,10 @@ pub(super) static TERMS: [Term; 107] = [
          ways.",
     ),
     Term::new(
+        "driver",
+        "The software of a GPU. What it counts as used holds weights, caches, pools and every other program.",
+    ),
+    Term::new(
         "eviction",
         "A token's row is given up so that the cache stays small. The model cannot attend to that token any more.",
     ),
@@ -101,6 +105,7 @@ pub(super) static TERMS: [Term; 107] = [
     Term::new("f16", "A float of 16 bits with 11 significant bits. It halves the memory."),
     Term::new("f32", "A float of 32 bits with 24 significant bits: what the model computes with, stored as it is."),
     Term::new("f8", "A float of 8 bits with 4 significant bits (e4m3). It takes a quarter of the memory."),
+    Term::new("factor", "What sums of the online softmax are multiplied by when a tile brings a larger score."),
     Term::new(
         "FlashAttention",
         "Exact attention that works through keys and values in tiles and never stores the whole matrix of scores \
@@ -204,6 +209,14 @@ pub(super) static TERMS: [Term; 107] = [
     Term::new("layout", "Where rows lie in memory: concat, contiguous or paged."),
     Term::new("level", "A value that a quantized number can have. With b bits there are 2 to the power of b of them."),
     Term::new(
+        "live length",
+        "Of a plan: users hold the blocks of the tokens that they have, on average, not those of the whole context.",
+    ),
+    Term::new(
+        "logit lens",
+        "What a model would say if it ended after this layer: the last norm and the vocabulary over its numbers (nostalgebraist 2020).",
+    ),
+    Term::new(
         "logits",
         "A number for each token of the vocabulary. Their softmax gives the probabilities of the next token.",
     ),
@@ -211,6 +224,7 @@ pub(super) static TERMS: [Term; 107] = [
     Term::new("mine", "The lane of a learner's own cache. A lab registers it and opens the window with it."),
     Term::new("nats", "The unit of KL divergence with the natural logarithm. One nat is 1.44 bits."),
     Term::new("none", "The lane without a cache. Every token runs the model over everything before it."),
+    Term::new("norm", "The length of a row of numbers: the root of the sum of their squares."),
     Term::new(
         "online softmax",
         "A softmax that is computed piece by piece with a running maximum and sum, so that the scores are never \
@@ -233,6 +247,7 @@ pub(super) static TERMS: [Term; 107] = [
         "Keys and values in blocks that need not be neighbours, as pages of virtual memory. It is from the paper on \
          vLLM (Kwon et al. 2023).",
     ),
+    Term::new("percentile", "p99 is the value that 99 of 100 measurements do not exceed; p50 is the median."),
     Term::new(
         "perplexity",
         "How many equally likely tokens the model hesitates between on average: exp of the mean negative log \
@@ -319,6 +334,10 @@ pub(super) static TERMS: [Term; 107] = [
     Term::new("slot", "The place of one token in a block."),
     Term::new("softmax", "Turns scores into weights that are positive and add up to 1."),
     Term::new(
+        "standard error",
+        "How far a mean would scatter if it were measured again on other tokens. A difference of less than twice that may be chance.",
+    ),
+    Term::new(
         "StreamingLLM",
         "A cache of constant size: the first tokens as sinks, and a window of the newest (Xiao et al. 2023).",
     ),
@@ -328,6 +347,7 @@ pub(super) static TERMS: [Term; 107] = [
          greedy.",
     ),
     Term::new("throughput", "Tokens a second of all sequences together."),
+    Term::new("tile", "A run of tokens whose keys and values the online softmax takes in at once."),
     Term::new("token", "A piece of text, a word or a part of one, that the model reads and writes as a number."),
     Term::new("top-k", "Sampling takes only the k likeliest tokens into account."),
     Term::new(
@@ -344,13 +364,14 @@ pub(super) static TERMS: [Term; 107] = [
         "The file of a run with everything that the window draws of it. It can be shown again without the model.",
     ),
     Term::new("TTFT", "Time to first token: the prefill and the sampling of the first token."),
+    Term::new("unused", "Bytes that were reserved at the start and that nobody holds."),
     Term::new("used", "Bytes filled with rows and scales of tokens that are alive."),
     Term::new("value", "What a token passes on to those that attend to it, weighted by their attention."),
     Term::new("vocabulary", "All tokens that a model knows, each with a number."),
     Term::new(
         "warm-up",
-        "Work before the first measured step, so that memory is mapped and caches are filled. Its time is in no \
-         number.",
+        "Work until a step takes what all later ones take: memory is mapped and caches are filled. The plot marks the first decode \
+         step, which is in all numbers unless it is left out.",
     ),
     Term::new(
         "weights",
@@ -361,4 +382,5 @@ pub(super) static TERMS: [Term; 107] = [
         "The retention that keeps the first tokens as sinks and the newest ones, and evicts what lies between \
          (StreamingLLM, Xiao et al. 2023).",
     ),
+    Term::new("worst case", "Of a plan: every user holds the whole context."),
 ];

@@ -13,7 +13,7 @@ use crate::app::{
     timeline::Timeline,
     units,
 };
-use crate::measure::floor::Floor;
+use crate::{cache::spec::parse_lanes, measure::floor::Floor};
 
 impl App {
     pub(super) fn middle(&mut self, ui: &mut Ui) {
@@ -54,7 +54,8 @@ impl App {
             Pane::Quality => self.quality(ui),
             Pane::Plan => {
                 let lanes = self.cached_lanes();
-                panels::planner::show(ui, &mut self.planner, &lanes);
+                let board = parse_lanes(&self.form.lanes).unwrap_or_default();
+                panels::planner::show(ui, &mut self.planner, &lanes, &board);
             }
             _ if run.lanes.is_empty() || (run.phase.is_active() && run.facts.is_none()) => self.welcome(ui),
             Pane::Cost => self.cost(ui),

@@ -149,8 +149,9 @@ mod tests {
     fn a_region_is_there_whole_from_the_first_token() {
         let plan = plan("contiguous", "");
         let points = bytes_of_user(&plan.lanes[0], 100, 200, Unit::of(1 << 20));
-        assert_eq!((points[0][1], points[100][1]), (200.0, 200.0), "100 tokens of 2 KiB");
-        assert!(points[101][1] > 200.0, "a longer text takes a longer region");
+        // Regions are made in steps of 64 tokens, of 2 KiB each.
+        assert_eq!((points[0][1], points[100][1], points[128][1]), (256.0, 256.0, 256.0));
+        assert!(points[129][1] > 256.0, "a longer text takes a longer region");
     }
 
     #[test]

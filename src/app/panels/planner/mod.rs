@@ -11,8 +11,9 @@ use egui::{Align, ComboBox, Label, Layout, RichText, ScrollArea, TextEdit, Ui, v
 
 use crate::{
     app::theme,
+    cache::Lane,
     report::{
-        plan::Plan,
+        plan::{LanePlan, Plan},
         units::{bytes, count},
     },
 };
@@ -53,8 +54,9 @@ impl View {
     }
 }
 
-/// The pane. `lanes_of_run` is what the field of the lanes of a run says, which a button copies.
-pub fn show(ui: &mut Ui, view: &mut View, lanes_of_run: &str) {
+/// The pane. `lanes_of_run` is what the field of the lanes of a run says, which a button copies. Lanes that are on the `board` have the
+/// colours that they have there.
+pub fn show(ui: &mut Ui, view: &mut View, lanes_of_run: &str, board: &[Lane]) {
     let errors = view.plan().err().unwrap_or_default();
     ui.strong("How many users fit").on_hover_text(HELP);
     inputs(ui, &mut view.fields, &errors, lanes_of_run);
@@ -65,23 +67,24 @@ pub fn show(ui: &mut Ui, view: &mut View, lanes_of_run: &str) {
     };
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.add(Label::new(RichText::new(heading(&plan)).weak()).wrap());
+        let numbers = numbers(&plan, board);
         ScrollArea::horizontal().auto_shrink([false, true]).show(ui, |ui| {
-            table::users(ui, &plan);
+            table::users(ui, &plan, &numbers);
             if let Some(users) = plan.question.users {
-                table::verdicts(ui, &plan, users);
+                table::verdicts(ui, &plan, &numbers, users);
             }
             ui.add_space(4.0);
         });
         ui.add_space(6.0);
         let notes = plan.notes();
         if ui.available_width() < NARROW_WIDTH {
-            plots::users(ui, &plan, &mut view.is_log, PLOT_HEIGHT);
-            plots::bytes_of_user(ui, &plan, PLOT_HEIGHT);
+            plots::users(ui, &plan, &numbers, &mut view.is_log, PLOT_HEIGHT);
+            plots::bytes_of_user(ui, &plan, &numbers, PLOT_HEIGHT);
         } else {
             let height = (ui.available_height() - 60.0 - 22.0 * to_f32(notes.len())).max(PLOT_HEIGHT);
             ui.columns(2, |columns| {
-                plots::users(&mut columns[0], &plan, &mut view.is_log, height);
-                plots::bytes_of_user(&mut columns[1], &plan, height);
+                plots::users(&mut columns[0], &plan, &numbers, &mut view.is_log, height);
+                plots::bytes_of_user(&mut columns[1], &plan, &numbers, height);
             });
         }
         for note in notes {
@@ -89,6 +92,16 @@ pub fn show(ui: &mut Ui, view: &mut View, lanes_of_run: &str) {
             ui.add(Label::new(RichText::new(format!("Note: {note}.")).small().weak()).wrap());
         }
     });
+}
+
+/// The number of each lane on the board, of which its colour follows; lanes that are not there come after those that are.
+fn numbers(plan: &Plan, board: &[Lane]) -> Vec<usize> {
+    let mut others = board.len()..;
+    let number = |lane: &LanePlan| {
+        let place = board.iter().position(|other| *other == Lane::Cache(lane.lane));
+        place.or_else(|| others.next()).unwrap_or_default()
+    };
+    plan.lanes.iter().map(number).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a handful of notes")]

@@ -21,7 +21,7 @@ const STRENGTHS: [f32; 3] = [1.0, 0.65, 0.38];
 const BAR_WIDTH: f64 = 0.24;
 
 /// Users of each lane.
-pub fn users(ui: &mut Ui, plan: &Plan, is_log: &mut bool, height: f32) {
+pub fn users(ui: &mut Ui, plan: &Plan, numbers: &[usize], is_log: &mut bool, height: f32) {
     ui.horizontal(|ui| {
         ui.strong("Users that fit").on_hover_text(USERS_HELP);
         ui.checkbox(is_log, "log scale of users").on_hover_text("Every tenfold is equally long");
@@ -49,7 +49,7 @@ pub fn users(ui: &mut Ui, plan: &Plan, is_log: &mut bool, height: f32) {
         .show(ui, |plot| {
             let visuals = plot.ctx().global_style().visuals.clone();
             for (index, lane) in plan.lanes.iter().enumerate() {
-                let color = theme::lane_color(index, &visuals);
+                let color = theme::lane_color(numbers[index], &visuals);
                 let bars = ways(lane).into_iter().enumerate().map(|(way, (what, _, answer))| {
                     // The first lane is at the top, as in the table.
                     let at = (1.0 - to_x(way)) * (BAR_WIDTH + 0.02) - to_x(index);
@@ -80,7 +80,7 @@ fn said(lane: &crate::report::plan::LanePlan, name: &str) -> String {
 }
 
 /// Bytes of one user against its tokens.
-pub fn bytes_of_user(ui: &mut Ui, plan: &Plan, height: f32) {
+pub fn bytes_of_user(ui: &mut Ui, plan: &Plan, numbers: &[usize], height: f32) {
     ui.strong("Bytes of one user").on_hover_text(BYTES_HELP);
     ui.label(RichText::new("dashed: the memory; upright: the context").small().weak());
     let memory_bytes = plan.question.memory_bytes;
@@ -115,7 +115,7 @@ pub fn bytes_of_user(ui: &mut Ui, plan: &Plan, height: f32) {
                 let points = PlotPoints::from(curve::bytes_of_user(lane, plan.question.context, last, unit));
                 // Of lanes that lie on each other the earlier is wider and stays in sight.
                 let width = [2.0, 4.0, 6.0][(n_lanes - index - 1).min(2)];
-                let color = theme::lane_color(index, &visuals);
+                let color = theme::lane_color(numbers[index], &visuals);
                 plot.line(Line::new(lane.lane.to_string(), points).color(color).width(width).id(index));
             }
         });

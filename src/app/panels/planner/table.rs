@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Users that fit, in each of the three ways.
-pub fn users(ui: &mut Ui, plan: &Plan) {
+pub fn users(ui: &mut Ui, plan: &Plan, numbers: &[usize]) {
     Grid::new("plan users").striped(true).spacing([16.0, 4.0]).show(ui, |ui| {
         ui.strong("lane").on_hover_text("One cache; the colour is the same in the plots");
         right(ui, RichText::new("bytes a token").strong(), "Keys, values and scales of a token over all layers");
@@ -24,15 +24,15 @@ pub fn users(ui: &mut Ui, plan: &Plan) {
         let help = "Tokens that a single user can fill, in one prompt; the next one does not fit";
         right(ui, RichText::new("one user").strong(), help);
         ui.end_row();
-        for (index, lane) in plan.lanes.iter().enumerate() {
-            row(ui, index, lane);
+        for (number, lane) in numbers.iter().zip(&plan.lanes) {
+            row(ui, *number, lane);
         }
     });
 }
 
-fn row(ui: &mut Ui, index: usize, lane: &LanePlan) {
+fn row(ui: &mut Ui, number: usize, lane: &LanePlan) {
     let name = lane.lane.to_string();
-    theme::lane_name(ui, index, &name);
+    theme::lane_name(ui, number, &name);
     cell(ui, bytes(lane.token_bytes), &format!("bytes a token of {name}"));
     for (way, help, answer) in ways(lane) {
         let help = format!("users of {name}, {way}, which take {}\n{help}", bytes(answer.bytes));
@@ -43,7 +43,7 @@ fn row(ui: &mut Ui, index: usize, lane: &LanePlan) {
 }
 
 /// Whether so many users fit, lane by lane.
-pub fn verdicts(ui: &mut Ui, plan: &Plan, users: u64) {
+pub fn verdicts(ui: &mut Ui, plan: &Plan, numbers: &[usize], users: u64) {
     let who = if users == 1 { "1 user".into() } else { format!("{} users", count(users)) };
     ui.add_space(4.0);
     Grid::new("plan verdicts").striped(true).spacing([16.0, 4.0]).show(ui, |ui| {
@@ -54,8 +54,8 @@ pub fn verdicts(ui: &mut Ui, plan: &Plan, users: u64) {
             }
         }
         ui.end_row();
-        for (index, lane) in plan.lanes.iter().enumerate() {
-            theme::lane_name(ui, index, &lane.lane.to_string());
+        for (number, lane) in numbers.iter().zip(&plan.lanes) {
+            theme::lane_name(ui, *number, &lane.lane.to_string());
             for (_, _, answer) in ways(lane) {
                 let (fits, text) = verdict(answer, plan.question.memory_bytes).unwrap_or_default();
                 let tone = if fits { theme::SAME } else { theme::ERROR };
