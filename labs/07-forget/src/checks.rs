@@ -18,7 +18,11 @@ pub const CHECKS: &[Check] = &[
     Check { task: 2, name: "a_prompt_sees_all_before", run: a_prompt_sees_all_before },
     Check { task: 2, name: "the_mask_is_what_eviction_leaves", run: the_mask_is_what_eviction_leaves },
     Check { task: 3, name: "rows_close_up_in_order", run: rows_close_up_in_order },
-    Check { task: 3, name: "only_rows_that_change_their_slot_are_moved", run: only_rows_that_change_their_slot_are_moved },
+    Check {
+        task: 3,
+        name: "only_rows_that_change_their_slot_are_moved",
+        run: only_rows_that_change_their_slot_are_moved,
+    },
     Check { task: 3, name: "every_table_forgets_the_same", run: every_table_forgets_the_same },
     Check { task: 3, name: "a_window_tells_what_kvlabs_tells", run: a_window_tells_what_kvlabs_tells },
     Check { task: 4, name: "every_query_counts", run: every_query_counts },

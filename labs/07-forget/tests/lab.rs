@@ -23,7 +23,8 @@ fn show_reads_under_every_policy() {
     let size = lab07::show::Size { stories: 1, tokens: 360, budget: 40 };
     lab07::show::tables("solution", size, &mut out).expect("shown");
     let out = String::from_utf8(out).expect("utf8");
-    for said in ["everything", "4 sinks and window", "heavy hitters", "last mention", "One of them, in story 1", "....."]
+    for said in
+        ["everything", "4 sinks and window", "heavy hitters", "last mention", "One of them, in story 1", "....."]
     {
         assert!(out.contains(said), "no `{said}` in\n{out}");
     }

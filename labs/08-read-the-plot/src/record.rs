@@ -85,7 +85,9 @@ pub fn burn() -> ExitCode {
     let until = Instant::now() + Duration::from_secs(20);
     let spin = move || while Instant::now() < until {};
     let threads: Vec<_> = (0..2 * cores()).map(|_| thread::spawn(spin)).collect();
-    threads.into_iter().for_each(|thread| drop(thread.join()));
+    for thread in threads {
+        drop(thread.join());
+    }
     ExitCode::SUCCESS
 }
 

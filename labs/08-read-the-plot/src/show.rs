@@ -108,9 +108,13 @@ fn table(reader: Reader) -> Result<String> {
         "  left behind by chats: MB",
         "both slow, tokens",
     ];
-    let rows = titles.iter().enumerate().map(|(row, title)| {
-        let cells: String = columns.iter().map(|column| format!("{:>11}", column[row])).collect();
-        format!("{title:<29}{cells}\n")
-    });
-    Ok(rows.collect())
+    let mut text = String::new();
+    for (row, title) in titles.iter().enumerate() {
+        text += &format!("{title:<29}");
+        for column in &columns {
+            text += &format!("{:>11}", column[row]);
+        }
+        text.push('\n');
+    }
+    Ok(text)
 }

@@ -13,19 +13,30 @@ fn some_of(n: usize, noise: &mut Noise) -> Vec<usize> {
 
 fn rows_close_up_in_order() -> Result<()> {
     let mut noise = Noise::new(7);
-    let cases = (0..60).map(|i| { let n = i % 13; (n, some_of(n, &mut noise)) });
-    for (n_slots, keep) in [(6, vec![0, 1, 4, 5]), (5, vec![1, 2]), (4, vec![]), (3, vec![0, 1, 2])].into_iter().chain(cases) {
+    let cases = (0..60).map(|i| {
+        let n = i % 13;
+        (n, some_of(n, &mut noise))
+    });
+    for (n_slots, keep) in
+        [(6, vec![0, 1, 4, 5]), (5, vec![1, 2]), (4, vec![]), (3, vec![0, 1, 2])].into_iter().chain(cases)
+    {
         for row in [1, 3] {
             let before = marked(n_slots, row, 0.0);
             let mut rows = before.clone();
             subject::compact(&mut rows, row, &keep);
-            let expected: Vec<f32> = keep.iter().flat_map(|slot| &before[slot * row..(slot + 1) * row]).copied().collect();
-            let came: Vec<Option<usize>> =
-                rows.chunks(row).map(|got| (0..n_slots).find(|slot| &before[slot * row..(slot + 1) * row] == got)).collect();
-            let came: Vec<String> = came.into_iter().map(|slot| slot.map_or("?".into(), |slot| slot.to_string())).collect();
+            let expected: Vec<f32> =
+                keep.iter().flat_map(|slot| &before[slot * row..(slot + 1) * row]).copied().collect();
+            let came: Vec<Option<usize>> = rows
+                .chunks(row)
+                .map(|got| (0..n_slots).find(|slot| &before[slot * row..(slot + 1) * row] == got))
+                .collect();
+            let came: Vec<String> =
+                came.into_iter().map(|slot| slot.map_or("?".into(), |slot| slot.to_string())).collect();
             let hint = match () {
                 () if rows.len() > expected.len() => ". What is behind the rows that stay is to be cut off",
-                () if came.iter().any(|slot| slot == "?") => ". A ? is a row that is no token's: is `row` numbers the unit?",
+                () if came.iter().any(|slot| slot == "?") => {
+                    ". A ? is a row that is no token's: is `row` numbers the unit?"
+                }
                 () => ". The order of the text is to stay",
             };
             ensure!(
@@ -39,7 +50,9 @@ fn rows_close_up_in_order() -> Result<()> {
 }
 
 fn only_rows_that_change_their_slot_are_moved() -> Result<()> {
-    for (n_slots, keep, expected) in [(6, vec![0, 1, 4, 5], 2), (5, vec![1, 2], 2), (5, vec![0, 1, 2], 0), (4, vec![], 0), (9, vec![0, 3, 4], 2)] {
+    for (n_slots, keep, expected) in
+        [(6, vec![0, 1, 4, 5], 2), (5, vec![1, 2], 2), (5, vec![0, 1, 2], 0), (4, vec![], 0), (9, vec![0, 3, 4], 2)]
+    {
         let got = subject::compact(&mut marked(n_slots, 2, 0.0), 2, &keep);
         let hint = match got {
             got if got == keep.len() => ". That is all that stay; a row that is in its place already is not moved",
@@ -47,7 +60,10 @@ fn only_rows_that_change_their_slot_are_moved() -> Result<()> {
             got if got == expected * 2 => ". That counts numbers; `compact` counts rows",
             _ => "",
         };
-        ensure!(got == expected, "compact of {n_slots} rows, keep {keep:?}: expected {expected} rows to change their slot, got {got}{hint}");
+        ensure!(
+            got == expected,
+            "compact of {n_slots} rows, keep {keep:?}: expected {expected} rows to change their slot, got {got}{hint}"
+        );
     }
     Ok(())
 }
@@ -62,7 +78,8 @@ fn every_table_forgets_the_same() -> Result<()> {
         slots.scores = (0..n_slots).map(|_| f64::from(u16::try_from(noise.below(99)).unwrap_or(0))).collect();
         for layer in 0..n_layer {
             let from = f32::from(u16::try_from(layer * 100).unwrap_or(0));
-            (slots.keys[layer], slots.values[layer]) = (marked(n_slots, row, from), marked(n_slots, row, -1000.0 - from));
+            (slots.keys[layer], slots.values[layer]) =
+                (marked(n_slots, row, from), marked(n_slots, row, -1000.0 - from));
         }
         let before = slots.clone();
         let moved = subject::evict(&mut slots, &keep);
@@ -88,7 +105,8 @@ fn every_table_forgets_the_same() -> Result<()> {
         );
         for (name, before, after) in [("keys", &before.keys, &slots.keys), ("values", &before.values, &slots.values)] {
             for (layer, (before, after)) in before.iter().zip(after).enumerate() {
-                let expected: Vec<f32> = keep.iter().flat_map(|slot| &before[slot * row..(slot + 1) * row]).copied().collect();
+                let expected: Vec<f32> =
+                    keep.iter().flat_map(|slot| &before[slot * row..(slot + 1) * row]).copied().collect();
                 ensure!(
                     *after == expected,
                     "{what}: the {name} of layer {layer} should be those of the slots {keep:?}, {} numbers, and `{name}[{layer}]` has {}{}",

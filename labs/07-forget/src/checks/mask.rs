@@ -34,7 +34,9 @@ fn the_mask_is_what_eviction_leaves() -> Result<()> {
                     key if key + recent == query => {
                         ": when the pass before was over, it was the oldest of the newest `recent`. The query's own token came after that"
                     }
-                    key if key < prompt && got => ": the prompt's tokens are forgotten like others once its pass is over",
+                    key if key < prompt && got => {
+                        ": the prompt's tokens are forgotten like others once its pass is over"
+                    }
                     _ => "",
                 };
                 bail!(

@@ -5,13 +5,15 @@ fn every_query_counts() -> Result<()> {
     // Three queries of a prompt, each sees itself and what is before it.
     let weights = [1.0, 0.0, 0.0, 0.25, 0.75, 0.0, 0.5, 0.125, 0.375];
     subject::receive(&mut scores, &weights);
-    let hint = match scores.as_slice() {
-        [a, b, c] if [*a, *b, *c] == [0.5, 0.125, 0.375] => ". That is the last query alone",
-        [a, b, c] if [*a, *b, *c] == [1.0, 1.0, 1.0] => {
+    let hint = match () {
+        () if scores == [0.5, 0.125, 0.375] => ". That is the last query alone",
+        () if scores == [1.0, 1.0, 1.0] => {
             ". Those are the sums of the rows: what a query gives is always 1. Asked is what a slot gets, down a column"
         }
-        [a, ..] if (*a - 1.75 / 3.0).abs() < 1e-9 => ". That is the mean of the queries; a sum is asked for",
-        _ => "",
+        () if scores.first().is_some_and(|first| (first - 1.75 / 3.0).abs() < 1e-9) => {
+            ". That is the mean of the queries; a sum is asked for"
+        }
+        () => "",
     };
     ensure!(
         scores == [1.75, 0.875, 0.375],
@@ -27,7 +29,8 @@ fn scores_go_on_from_pass_to_pass() -> Result<()> {
     let mut scores = vec![2.0, 1.0];
     subject::receive(&mut scores, &[0.5, 0.5]);
     subject::receive(&mut scores, &[0.25, 0.75]);
-    let hint = if scores == [0.25, 0.75] { ". That is the last call alone; heads, layers and passes add up" } else { "" };
+    let hint =
+        if scores == [0.25, 0.75] { ". That is the last call alone; heads, layers and passes add up" } else { "" };
     ensure!(
         scores == [2.75, 2.25],
         "scores [2, 1], and receive is called with [0.5, 0.5] and with [0.25, 0.75]: expected [2.75, 2.25], got {scores:?}{hint}"

@@ -17,7 +17,9 @@ fn sinks_and_the_newest_stay() -> Result<()> {
                 got if got.len() + 1 == expected.len() => ". That is one less than the budget",
                 _ => "",
             };
-            bail!("window(n_slots: {n_slots}, sinks: {sinks}, recent: {recent}): expected {expected:?}, got {got:?}{hint}");
+            bail!(
+                "window(n_slots: {n_slots}, sinks: {sinks}, recent: {recent}): expected {expected:?}, got {got:?}{hint}"
+            );
         }
     }
     Ok(())
@@ -27,10 +29,9 @@ fn a_short_text_stays_whole() -> Result<()> {
     for (sinks, recent) in [(4, 8), (0, 5), (6, 0), (2, 2)] {
         for n_slots in 0..=sinks + recent {
             let got = subject::window(n_slots, sinks, recent);
-            let expected: Vec<usize> = (0..n_slots)
-                .filter(|slot| sinks + recent >= n_slots || *slot < sinks)
-                .collect();
-            let hint = if got.len() > n_slots { ". A slot stays once, though it is a sink and among the newest" } else { "" };
+            let expected: Vec<usize> = (0..n_slots).filter(|slot| sinks + recent >= n_slots || *slot < sinks).collect();
+            let hint =
+                if got.len() > n_slots { ". A slot stays once, though it is a sink and among the newest" } else { "" };
             ensure!(
                 got == expected,
                 "window(n_slots: {n_slots}, sinks: {sinks}, recent: {recent}): there is room for all {n_slots}; expected {expected:?}, got {got:?}{hint}"

@@ -58,7 +58,9 @@ pub struct Read {
 /// Reads each story token by token, whatever is predicted.
 pub fn read(story: &Story, forget: Forget, size: Size) -> Result<Read> {
     let mut passages: Vec<Passage> = Passage::held_out_stories()?.into_iter().take(size.stories).collect();
-    passages.iter_mut().for_each(|passage| passage.truncate(size.tokens));
+    for passage in &mut passages {
+        passage.truncate(size.tokens);
+    }
     let policies = policies(size.budget);
     let mut read: Vec<Vec<StoryRead>> = policies.iter().map(|_| vec![]).collect();
     for (number, passage) in passages.iter().enumerate() {
@@ -66,7 +68,9 @@ pub fn read(story: &Story, forget: Forget, size: Size) -> Result<Read> {
         for ((_, policy), read) in policies.iter().zip(&mut read) {
             let mut guest = Guest::new(forget, *policy);
             let (predictions, mut facts) = predictions(story, passage, &mut guest)?;
-            facts.iter_mut().for_each(|fact| fact.story = number);
+            for fact in &mut facts {
+                fact.story = number;
+            }
             let exact = exact.get_or_insert_with(|| predictions.clone());
             let mut story_read = StoryRead {
                 kls: vec![],

@@ -54,11 +54,14 @@ fn traces_are_read_alike() -> Result<()> {
         about(&format!("rise of trace {trace}, in us"), solution::rise(secs) * 1e6, subject::rise(secs) * 1e6, "")?;
         equal(&format!("warm_up of trace {trace}"), &solution::warm_up(secs), &subject::warm_up(secs))?;
         let extra = crate::facts::extra(&recorded);
-        let [expected, got] = [solution::fixed_share, subject::fixed_share].map(|share| share(&mine.length[1..], &extra));
+        let [expected, got] =
+            [solution::fixed_share, subject::fixed_share].map(|share| share(&mine.length[1..], &extra));
         about(&format!("fixed_share of what `mine` takes longer, trace {trace}"), expected, got, "")?;
-        let [expected, got] = [solution::left_behind, subject::left_behind].map(|left| left(&mine.reserved, &mine.starts));
+        let [expected, got] =
+            [solution::left_behind, subject::left_behind].map(|left| left(&mine.reserved, &mine.starts));
         equal(&format!("left_behind of trace {trace}"), &expected, &got)?;
-        let [expected, got] = [solution::slow_together, subject::slow_together].map(|slow| slow(&kvlab.secs[1..], secs));
+        let [expected, got] =
+            [solution::slow_together, subject::slow_together].map(|slow| slow(&kvlab.secs[1..], secs));
         equal(&format!("slow_together of trace {trace}"), &expected, &got)?;
     }
     Ok(())
