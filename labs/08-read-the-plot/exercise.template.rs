@@ -24,12 +24,16 @@ pub fn per_token(secs: &[f64]) -> f64 {
 
 /// Task 3: the share of the time of late tokens that would be there without any text. `secs[i]` is the time at `length[i]` tokens in the cache.
 pub fn fixed_share(length: &[usize], secs: &[f64]) -> f64 {
-    todo!("task 3, fixed_share: a line through the first and the last quarter; its height at length 0, by that of the last quarter")
+    todo!(
+        "task 3, fixed_share: a line through the first and the last quarter; its height at length 0, by that of the last quarter"
+    )
 }
 
 /// Task 4: what each token copied, of a counter that only grows.
 pub fn copied_by_each(copied: &[u64]) -> Vec<u64> {
-    todo!("task 4, copied_by_each: the counter less what it was one token before; the first token has nothing before it")
+    todo!(
+        "task 4, copied_by_each: the counter less what it was one token before; the first token has nothing before it"
+    )
 }
 
 /// Task 4: of each chat but the first, how many bytes more are reserved at its first token than at that of the chat before.
@@ -39,7 +43,9 @@ pub fn left_behind(reserved: &[u64], starts: &[usize]) -> Vec<u64> {
 
 /// Task 5: the tokens during which both lanes were slow: the longest stretch of them, if there is one.
 pub fn slow_together(one: &[f64], other: &[f64]) -> Option<Range<usize>> {
-    todo!("task 5, slow_together: 20 tokens in a row that take twice their share, in both lanes; the longest run of such")
+    todo!(
+        "task 5, slow_together: 20 tokens in a row that take twice their share, in both lanes; the longest run of such"
+    )
 }
 
 /// Task 6: what the traces `a` to `g` show.

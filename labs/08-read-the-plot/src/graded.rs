@@ -110,7 +110,8 @@ fn contradiction(given: Cause, truth: Cause, facts: &Facts) -> String {
             mb(facts.late_copied)
         ),
         Cause::StartingWork => format!(
-            "If starting were the time, `mine` would take longer than `contiguous` by the same at every length. Here it is {} in the first quarter and {} \
+            "If starting were the time, `mine` would take longer than `contiguous` by the same at every length. Here it is {} in \
+             the first quarter and {} \
              in the last; of that, the line through both gives {:.0} % to a text of no length (warm-up left out)",
             ms(*early_extra_secs),
             ms(*late_extra_secs),
@@ -120,17 +121,20 @@ fn contradiction(given: Cause, truth: Cause, facts: &Facts) -> String {
             "There is one chat in this trace, and it has not ended: `reserved` grows with the text, as it should".into()
         }
         Cause::NeverFreed => format!(
-            "If chats left memory behind, each chat would begin with more than the one before. Here chats begin with [{}] reserved: much, but never more",
+            "If chats left memory behind, each chat would begin with more than the one before. Here chats begin with [{}] \
+             reserved: much, but never more",
             starts.join(", ")
         ),
         Cause::ReservedAhead => format!(
-            "If it were, `reserved` would be the same from the first token on. Here it is {} at the beginning, {} at the end, and at most {} were used",
+            "If it were, `reserved` would be the same from the first token on. Here it is {} at the beginning, {} at the end, and \
+             at most {} were used",
             mb(mine.reserved[0]),
             mb(facts.reserved),
             mb(facts.most_used)
         ),
         Cause::OtherProgram => {
-            "If somebody else had computed for a while, both lanes would be slow at the same tokens, and no others. There is no stretch of 20 tokens in which \
+            "If somebody else had computed for a while, both lanes would be slow at the same tokens, and no others. There is no \
+             stretch of 20 tokens in which \
              both take twice what is usual for them"
                 .into()
         }

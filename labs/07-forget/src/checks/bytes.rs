@@ -38,7 +38,8 @@ fn a_pass_holds_its_new_tokens_too() -> Result<()> {
         };
         ensure!(
             got == tokens * 100,
-            "peak_bytes(prompt: {prompt}, new: {new}, budget: {budget}, 100 bytes a token): at most {tokens} tokens are there at once; expected {}, got {got}{hint}",
+            "peak_bytes(prompt: {prompt}, new: {new}, budget: {budget}, 100 bytes a token): at most {tokens} tokens are there at \
+             once; expected {}, got {got}{hint}",
             tokens * 100
         );
     }

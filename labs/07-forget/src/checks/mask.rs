@@ -40,7 +40,8 @@ fn the_mask_is_what_eviction_leaves() -> Result<()> {
                     _ => "",
                 };
                 bail!(
-                    "sees(query: {query}, key: {key}, prompt: {prompt}, sinks: {sinks}, recent: {recent}): when its pass begins, tokens {:?} are there; expected {expected}, got {got}{hint}",
+                    "sees(query: {query}, key: {key}, prompt: {prompt}, sinks: {sinks}, recent: {recent}): when its pass begins, \
+                     tokens {:?} are there; expected {expected}, got {got}{hint}",
                     &there[..there.len() - 1]
                 );
             }

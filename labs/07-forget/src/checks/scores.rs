@@ -17,7 +17,8 @@ fn every_query_counts() -> Result<()> {
     };
     ensure!(
         scores == [1.75, 0.875, 0.375],
-        "receive of 3 queries with weights [1, 0, 0], [0.25, 0.75, 0], [0.5, 0.125, 0.375] over 3 slots: expected [1.75, 0.875, 0.375], got {scores:?}{hint}"
+        "receive of 3 queries with weights [1, 0, 0], [0.25, 0.75, 0], [0.5, 0.125, 0.375] over 3 slots: expected [1.75, 0.875, \
+         0.375], got {scores:?}{hint}"
     );
     // One query, more slots than queries.
     let mut scores = vec![0.0; 5];

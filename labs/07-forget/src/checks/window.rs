@@ -34,7 +34,8 @@ fn a_short_text_stays_whole() -> Result<()> {
                 if got.len() > n_slots { ". A slot stays once, though it is a sink and among the newest" } else { "" };
             ensure!(
                 got == expected,
-                "window(n_slots: {n_slots}, sinks: {sinks}, recent: {recent}): there is room for all {n_slots}; expected {expected:?}, got {got:?}{hint}"
+                "window(n_slots: {n_slots}, sinks: {sinks}, recent: {recent}): there is room for all {n_slots}; expected \
+                 {expected:?}, got {got:?}{hint}"
             );
         }
     }

@@ -4,7 +4,8 @@ fn trace_is_answered(trace: char) -> Result<()> {
     let answers: Vec<_> = subject::answers().into_iter().filter(|answer| answer.trace == trace).collect();
     let [answer] = answers.as_slice() else {
         bail!(
-            "`answers` has {} answers for trace {trace}, and one is expected. Look at it: kvlab app --trace labs/08-read-the-plot/traces/{trace}.jsonl",
+            "`answers` has {} answers for trace {trace}, and one is expected. Look at it: kvlab app --trace \
+             labs/08-read-the-plot/traces/{trace}.jsonl",
             answers.len()
         );
     };

@@ -13,7 +13,7 @@ fn both_must_be_slow() -> Result<()> {
             "slow_together of lanes that are never slow at the same tokens: expected None, got {got:?}. What slows one lane is its own"
         );
     }
-    // 20 tokens in a row take more than 40 seconds if more than two of them take 11: so from 18 before the slow ones to 18 behind them.
+    // 20 tokens take more than 40 seconds if three or more of them take 11: the first such stretch begins at 33, the last one ends at 97.
     let got = subject::slow_together(&with(50..80), &with(50..80));
     let hint = match &got {
         None => ": they take eleven times what is usual, in both lanes",
