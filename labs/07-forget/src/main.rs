@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    labkit::main(&lab07::LAB)
+}
