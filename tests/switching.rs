@@ -257,6 +257,8 @@ fn no_lane_gets_the_name_of_another() {
     events(&mut lanes, 2);
     let switched = |lanes: &mut Experiment, index: usize, to: &str| {
         lanes.switch(index, to.parse().expect(to), &mut |_| {}, &NEVER).expect("switched");
+        // Told, as the engine's thread does before the next command.
+        lanes.take_queued();
         lanes.names().to_vec()
     };
     assert_eq!(switched(&mut lanes, 0, "paged:4"), ["paged:4#2", "paged:4"]);

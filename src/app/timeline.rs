@@ -131,7 +131,7 @@ impl Timeline {
             let next = ((past.round / STOP_ROUNDS + 1) * STOP_ROUNDS).min(round);
             self.recording.seek(&mut past.state, past.round, next);
             past.round = next;
-            if next % STOP_ROUNDS == 0 && self.stops.last().is_none_or(|last| last.round < next) {
+            if next.is_multiple_of(STOP_ROUNDS) && self.stops.last().is_none_or(|last| last.round < next) {
                 self.stops.push(past.clone());
             }
         }

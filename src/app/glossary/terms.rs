@@ -2,7 +2,7 @@
 
 use super::Term;
 
-pub(super) static TERMS: [Term; 107] = [
+pub(super) static TERMS: [Term; 117] = [
     Term::new(
         "agreement",
         "The share of predictions whose likeliest token is the exact lane's. It is also called top-1 agreement.",

@@ -98,7 +98,7 @@ impl App {
         let shown = self.timeline.as_ref().map(|timeline| timeline.recording().clone());
         match (task, shown) {
             (Task::Open, _) => {
-                self.job(ctx, "trace", move || open(&path).map(|it| Done::Opened(Opened::new(it, path))))
+                self.job(ctx, "trace", move || open(&path).map(|it| Done::Opened(Opened::new(it, path))));
             }
             (Task::Beside, Some(recording)) => self.job(ctx, "trace", move || {
                 let other = open(&path)?;

@@ -45,7 +45,7 @@ impl App {
             }
             // A step of a run that is not at rest would begin it anew.
             LearnAction::Step if self.run.phase == Phase::Paused || !self.run.phase.is_active() => {
-                self.act(Action::Step)
+                self.act(Action::Step);
             }
             LearnAction::Step => {}
             LearnAction::Fork => {

@@ -48,6 +48,7 @@ fn job(ui: &Ui, spans: &[Span]) -> LayoutJob {
 }
 
 /// The character that is drawn under the pointer; `None` beside the text.
+#[must_use]
 pub fn char_under(galley: &Arc<Galley>, corner: Pos2, pointer: Pos2) -> Option<usize> {
     let at = pointer - corner;
     // A cursor stands between characters, before or after the one under the pointer.
