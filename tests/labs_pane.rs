@@ -47,10 +47,8 @@ fn stand_in(
 ) -> Result<Outcome, CourseError> {
     tell(Step::Building("Compiling lab02"));
     tell(Step::Checking);
-    let found = |verdict| Report {
-        results: vec![Found { task: 1, name: "bytes_of_a_token".into(), verdict }],
-        waiting: 0,
-    };
+    let found =
+        |verdict| Report { results: vec![Found { task: 1, name: "bytes_of_a_token".into(), verdict }], waiting: 0 };
     Ok(match fs::read_to_string(lab.exercise()).unwrap_or_default().as_str() {
         "wrong" => Outcome::Open(found(Verdict::Failed("expected 73728, got 36864".into()))),
         "right" => Outcome::Passes(found(Verdict::Passed)),
@@ -281,7 +279,8 @@ fn the_quiz_explains_right_and_wrong_answers_and_counts_them() {
 fn the_key_8_shows_the_labs_and_they_are_drawn_in_both_themes() {
     let root = clone();
     for theme in [Theme::Dark, Theme::Light] {
-        let (mut window, raster) = visible_window(&Options { pane: Pane::Cost, ..labs(root.path()) }, theme, [1280.0, 720.0]);
+        let (mut window, raster) =
+            visible_window(&Options { pane: Pane::Cost, ..labs(root.path()) }, theme, [1280.0, 720.0]);
         window.step();
         assert!(window.state().labs_state().shelf().is_none(), "nothing is read until somebody looks");
         window.key_press(Key::Num8);

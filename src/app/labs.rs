@@ -317,7 +317,8 @@ impl Labs {
                     Err(Some(message)) => self.fail(lab, message),
                     Err(None) => {
                         let (tone, short) = (Tone::Plain, "cancelled".to_owned());
-                        let text = "Cancelled. What was compiled is kept, and the next check goes on from there.\n".into();
+                        let text =
+                            "Cancelled. What was compiled is kept, and the next check goes on from there.\n".into();
                         self.said.insert(lab, Said { tone, short, text, is_broken: false });
                     }
                 }

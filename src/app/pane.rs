@@ -25,16 +25,8 @@ pub enum Pane {
 }
 
 impl Pane {
-    pub const ALL: [Self; 8] = [
-        Self::Cost,
-        Self::Attention,
-        Self::Blocks,
-        Self::Layers,
-        Self::Numbers,
-        Self::Quality,
-        Self::Plan,
-        Self::Labs,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality, Self::Plan, Self::Labs];
 
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -13,11 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::course::{
-    Course, Lab, Outcome, Progress, Step, check,
-    hints::LEVELS,
-    note, put_back, start,
-};
+use crate::course::{Course, Lab, Outcome, Progress, Step, check, hints::LEVELS, note, put_back, start};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -42,7 +42,7 @@ fn part(ui: &mut Ui, cache: &mut CommonMarkCache, part: &Part, lab: u8) {
 }
 
 fn markdown(ui: &mut Ui, cache: &mut CommonMarkCache, words: &str) {
-    let id = ui.id();
+    let id = ui.scope_id();
     CommonMarkViewer::new().indentation_spaces(2).show_with_id(id, ui, cache, words);
 }
 
@@ -62,9 +62,12 @@ fn heading(ui: &mut Ui, cache: &mut CommonMarkCache, level: usize, words: &str) 
 
 fn code(ui: &mut Ui, text: &str, is_command: bool) {
     let fill = ui.visuals().extreme_bg_color;
-    Frame::new().fill(fill).stroke(egui::Stroke::new(1.0, theme::grid_color(ui.visuals()))).corner_radius(4).inner_margin(8).show(
-        ui,
-        |ui| {
+    Frame::new()
+        .fill(fill)
+        .stroke(egui::Stroke::new(1.0, theme::grid_color(ui.visuals())))
+        .corner_radius(4)
+        .inner_margin(8)
+        .show(ui, |ui| {
             ui.set_width(ui.available_width());
             ui.horizontal_top(|ui| {
                 let room = if is_command { 60.0 } else { 0.0 };
@@ -82,8 +85,7 @@ fn code(ui: &mut Ui, text: &str, is_command: bool) {
                     }
                 }
             });
-        },
-    );
+        });
 }
 
 /// Columns share the width by what stands in them; cells wrap.

@@ -51,7 +51,11 @@ fn under_way(ui: &mut Ui, labs: &Labs) -> Option<Ask> {
     let job = labs.job()?;
     spinner(ui);
     let line = if let Stage::Building(line) = &job.stage { line.as_str() } else { "" };
-    ui.label(RichText::new(job.stage.name()).strong()).on_hover_text(if line.is_empty() { "nothing said yet" } else { line });
+    ui.label(RichText::new(job.stage.name()).strong()).on_hover_text(if line.is_empty() {
+        "nothing said yet"
+    } else {
+        line
+    });
     let cancel = ui.add_enabled(job.stage != Stage::Ending, Button::new("Cancel"));
     let cancel = cancel.on_hover_text("What was compiled is kept").on_disabled_hover_text("It is about to end");
     cancel.clicked().then_some(Ask::Cancel)
