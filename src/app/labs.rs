@@ -5,6 +5,7 @@ pub mod job;
 pub mod page;
 pub mod quiz;
 pub mod shelf;
+mod told;
 mod watch;
 
 use std::{
@@ -17,12 +18,16 @@ use std::{
     thread,
 };
 
-use crate::course::{CourseError, Outcome, Progress, hints::LEVELS, short};
+use crate::course::hints::LEVELS;
 
 pub use job::{Check, Job, Kind, Setup};
 use quiz::Quiz;
 use shelf::Shelf;
+use told::why;
+pub use told::{Done, Event, Said, Stage, Tone, What};
 use watch::Watch;
+
+const CANCELLED: &str = "Cancelled. What was compiled is kept, and the next check goes on from there.\n";
 
 /// Asks for a frame.
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -33,76 +38,6 @@ pub enum Chosen {
     /// A lab, or why there are none.
     Lab(u8),
     Quiz,
-}
-
-/// How far a job is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Begun,
-    /// The last line of cargo's.
-    Building(String),
-    Checking,
-    /// It was cancelled and is not over yet.
-    Ending,
-}
-
-impl Stage {
-    /// In one word.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Begun => "beginning",
-            Self::Building(_) => "building",
-            Self::Checking => "checking",
-            Self::Ending => "ending",
-        }
-    }
-}
-
-/// How a job ended that did what it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    Checked(Outcome),
-    Said(String),
-}
-
-/// What a thread tells.
-#[derive(Debug)]
-pub enum What {
-    Read(Result<Box<Shelf>, String>),
-    Stage(Stage),
-    /// A job is over; `Err(None)`: it was cancelled. What the file of the progress says now.
-    Done(Result<Done, Option<String>>, Progress),
-    /// The exercise that is watched was saved.
-    Saved,
-}
-
-/// What a thread tells, and which one.
-#[derive(Debug)]
-pub struct Event {
-    pub id: u64,
-    pub what: What,
-}
-
-/// Whether what was said is good news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    Plain,
-    Good,
-    /// Something is wrong.
-    Bad,
-}
-
-/// What was said of a lab last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
-    pub tone: Tone,
-    /// In one line.
-    pub short: String,
-    /// As `kvlab lab` prints it.
-    pub text: String,
-    /// It was a check that found that the lab does not compile.
-    pub is_broken: bool,
 }
 
 /// Everything about the labs.
@@ -310,18 +245,13 @@ impl Labs {
                 if let Some(Ok(shelf)) = &mut self.shelf {
                     shelf.progress = progress;
                 }
-                match result {
-                    Ok(done) => {
-                        self.said.insert(lab, said(lab, &done));
-                    }
-                    Err(Some(message)) => self.fail(lab, message),
-                    Err(None) => {
-                        let (tone, short) = (Tone::Plain, "cancelled".to_owned());
-                        let text =
-                            "Cancelled. What was compiled is kept, and the next check goes on from there.\n".into();
-                        self.said.insert(lab, Said { tone, short, text, is_broken: false });
-                    }
-                }
+                let said = match result {
+                    Ok(Done::Checked(outcome)) => Said::of(lab, &outcome),
+                    Ok(Done::Said(text)) => Said::new(Tone::Plain, "done", text),
+                    Err(Some(message)) => Said::new(Tone::Bad, "failed", message),
+                    Err(None) => Said::new(Tone::Plain, "cancelled", CANCELLED.into()),
+                };
+                self.said.insert(lab, said);
                 if std::mem::take(&mut self.checks_again) {
                     self.check_watched();
                 }
@@ -341,46 +271,13 @@ impl Labs {
     }
 
     fn fail(&mut self, lab: u8, text: String) {
-        let (tone, short) = (Tone::Bad, "failed".to_owned());
-        self.said.insert(lab, Said { tone, short, text, is_broken: false });
+        self.said.insert(lab, Said::new(Tone::Bad, "failed", text));
     }
 
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
-}
-
-/// Why there are no labs. What helps stands below it in the window.
-fn why(error: CourseError) -> String {
-    match error {
-        CourseError::NoCourse { from } => {
-            format!("{} and the folders above it have no folder `labs` with a `kit` in it.", from.display())
-        }
-        error => error.to_string(),
-    }
-}
-
-/// What is said of a job that is over: of a check what `kvlab lab check` prints.
-fn said(lab: u8, done: &Done) -> Said {
-    let outcome = match done {
-        Done::Checked(outcome) => outcome,
-        Done::Said(text) => {
-            return Said { tone: Tone::Plain, short: "done".into(), text: text.clone(), is_broken: false };
-        }
-    };
-    let mut text = vec![];
-    // Nothing goes wrong where it is written into memory.
-    let _ = outcome.print(lab, &mut text);
-    let is_broken = matches!(outcome, Outcome::DoesNotCompile(_));
-    let tone = match outcome {
-        Outcome::Passes(_) => Tone::Good,
-        Outcome::NotStarted(_) => Tone::Plain,
-        Outcome::Open(report) if report.is_wrong() => Tone::Bad,
-        Outcome::Open(_) => Tone::Plain,
-        Outcome::DoesNotCompile(_) => Tone::Bad,
-    };
-    Said { tone, short: short(outcome), text: String::from_utf8_lossy(&text).into_owned(), is_broken }
 }
 
 #[cfg(test)]

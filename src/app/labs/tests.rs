@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::*;
-use crate::course::{CourseError, Found, Report, Step, Verdict};
+use crate::course::{CourseError, Found, Outcome, Progress, Report, Step, Verdict};
 
 /// Only a hang reaches it.
 const WATCHDOG: Duration = Duration::from_secs(60);
