@@ -78,19 +78,15 @@ impl Quiz {
     /// Of the questions that are asked: how many were right, of how many that were answered.
     #[must_use]
     pub fn score(&self) -> (usize, usize) {
-        self.score_of(&self.asked())
-    }
-
-    /// The same of all questions.
-    #[must_use]
-    pub fn total(&self) -> (usize, usize) {
-        self.score_of(&(0..self.questions.len()).collect::<Vec<_>>())
-    }
-
-    fn score_of(&self, asked: &[usize]) -> (usize, usize) {
-        let answered: Vec<usize> = asked.iter().copied().filter(|index| self.answers[*index].is_some()).collect();
+        let answered: Vec<usize> = self.asked().into_iter().filter(|index| self.answers[*index].is_some()).collect();
         let is_right = |index: &&usize| self.answers[**index] == Some(self.questions[**index].answer);
         (answered.iter().filter(is_right).count(), answered.len())
+    }
+
+    /// Of all questions: how many were answered, and how many there are.
+    #[must_use]
+    pub fn total(&self) -> (usize, usize) {
+        (self.answers.iter().flatten().count(), self.answers.len())
     }
 
     /// True when every question that is asked was answered.

@@ -1,14 +1,11 @@
 //! Which labs there are, how far somebody is with each, and the quiz.
 
-use egui::{Button, RichText, Role, ScrollArea, Ui, WidgetInfo, vec2};
+use egui::{Button, Frame, Margin, RichText, Role, ScrollArea, Ui, WidgetInfo, vec2};
 
 use crate::app::{
     labs::{Chosen, Labs},
     theme,
 };
-
-/// Space between a name and how far somebody is with it, and the next name.
-const GAP: f32 = 6.0;
 
 pub fn show(ui: &mut Ui, labs: &mut Labs) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
@@ -23,8 +20,8 @@ pub fn show(ui: &mut Ui, labs: &mut Labs) {
         } else if let Some(Err(_)) = labs.shelf() {
             names.push((Chosen::Lab(1), "No labs here".into(), "how to get them".into()));
         }
-        let (right, answered) = labs.quiz.total();
-        let score = if answered == 0 { "not started".into() } else { format!("{right} of {answered} right") };
+        let (answered, all) = labs.quiz.total();
+        let score = if answered == 0 { "not started".into() } else { format!("{answered} of {all} answered") };
         names.push((Chosen::Quiz, "Quiz".into(), score));
         for (chosen, name, words) in names {
             if chosen == Chosen::Quiz {
@@ -48,9 +45,6 @@ fn entry(ui: &mut Ui, labs: &mut Labs, chosen: Chosen, name: &str, words: &str) 
         "does not compile" => theme::ERROR.on(ui.visuals()),
         _ => ui.visuals().weak_text_color(),
     };
-    ui.horizontal(|ui| {
-        ui.add_space(ui.spacing().button_padding.x);
-        ui.label(RichText::new(words).small().color(color));
-    });
-    ui.add_space(GAP);
+    let margin = Margin { left: 8, bottom: 4, ..Margin::ZERO };
+    Frame::new().inner_margin(margin).show(ui, |ui| ui.label(RichText::new(words).small().color(color)));
 }

@@ -56,7 +56,8 @@ fn under_way(ui: &mut Ui, labs: &Labs) -> Option<Ask> {
     } else {
         line
     });
-    let cancel = ui.add_enabled(job.stage != Stage::Ending, Button::new("Cancel"));
+    // The run has a button `Cancel` of its own.
+    let cancel = ui.add_enabled(job.stage != Stage::Ending, Button::new("Cancel check"));
     let cancel = cancel.on_hover_text("What was compiled is kept").on_disabled_hover_text("It is about to end");
     cancel.clicked().then_some(Ask::Cancel)
 }
@@ -100,7 +101,7 @@ fn others(ui: &mut Ui, labs: &mut Labs, lab: u8) -> Option<Ask> {
     let buttons = [
         ("Start", "Notes that you have begun, and says what it is about and which file is yours", Some(Kind::Start)),
         ("Open beside ours", "Compiles the lab and opens its own window: your cache beside kvlab's", Some(Kind::Open)),
-        ("Reset", "Puts your file back as it was shipped; asks first", None),
+        ("Reset lab", "Puts your file back as it was shipped; asks first", None),
     ];
     for (name, help, kind) in buttons {
         let button = ui.add_enabled(is_free, Button::new(name));
