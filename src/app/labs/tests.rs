@@ -14,7 +14,7 @@ use super::*;
 use crate::course::{CourseError, Found, Outcome, Progress, Report, Step, Verdict};
 
 /// Only a hang reaches it.
-const WATCHDOG: Duration = Duration::from_secs(60);
+const WATCHDOG: Duration = Duration::from_mins(1);
 
 fn clone() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("folder");
