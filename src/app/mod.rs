@@ -1,7 +1,8 @@
 //! The window: several lanes of one experiment, drawn while they run.
 //!
 //! [`worker`] speaks with the engine's thread. [`state`] is what the window knows about a run, [`form`] what a
-//! person typed, [`quality`] both for measurements of quality, [`learn`] the guided tours; none knows egui. [`window`] joins them and hands them to [`panels`], one file each.
+//! person typed, [`quality`] both for measurements of quality, [`learn`] the guided tours, [`labs`] the course; none
+//! knows egui. [`window`] joins them and hands them to [`panels`], one file each.
 //! Every number shown comes from a record of the engine; the window measures nothing itself.
 
 pub mod agreement;
@@ -16,6 +17,7 @@ pub mod form;
 pub mod frame_times;
 pub mod glossary;
 mod heap;
+pub mod labs;
 pub mod learn;
 pub mod notes;
 mod pane;
@@ -78,6 +80,8 @@ pub struct Options {
     pub beside: Option<Pane>,
     /// What a measurement of quality reads.
     pub quality: QualityForm,
+    /// Where the labs are, and what checks them.
+    pub labs: labs::Setup,
     /// Opens with the lessons.
     pub learns: bool,
     /// How the window looks; `None`: as it did last.
@@ -117,6 +121,7 @@ impl Default for Options {
             pane: Pane::default(),
             beside: None,
             quality: QualityForm::default(),
+            labs: labs::Setup::default(),
             learns: false,
             look: None,
             remembers: false,
@@ -171,6 +176,9 @@ pub enum AppError {
     Run { path: PathBuf, reason: String },
 }
 
+/// Exit code of a window that Ctrl-C has ended: 128 + SIGINT.
+const INTERRUPTED: i32 = 130;
+
 /// Opens the window and returns when it is closed.
 ///
 /// # Errors
@@ -180,6 +188,12 @@ pub fn run(mut options: Options) -> Result<(), AppError> {
         return Err(AppError::NoDisplay);
     }
     heap::keep_freed();
+    // Ctrl-C in the terminal ends this process and not what checks a lab, which is in a group of its own. Where it cannot be heard, it
+    // ends this process as it always does.
+    let _ = ctrlc::set_handler(|| {
+        crate::course::end_all();
+        std::process::exit(INTERRUPTED);
+    });
     // A window that is measured or pictured is the same every time.
     options.remembers = options.bench.is_none() && options.screenshot.is_none();
     let size = options.remembers.then(|| prefs::PrefsFile::from_env().1.window_size).flatten();

@@ -20,11 +20,13 @@ pub enum Pane {
     Quality,
     /// How many users fit into a memory.
     Plan,
+    /// The course: its pages, its checks, and the quiz.
+    Labs,
 }
 
 impl Pane {
-    pub const ALL: [Self; 7] =
-        [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality, Self::Plan];
+    pub const ALL: [Self; 8] =
+        [Self::Cost, Self::Attention, Self::Blocks, Self::Layers, Self::Numbers, Self::Quality, Self::Plan, Self::Labs];
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Pane {
             Self::Numbers => "Numbers",
             Self::Quality => "Quality",
             Self::Plan => "Plan",
+            Self::Labs => "Labs",
         }
     }
 
@@ -48,6 +51,7 @@ impl Pane {
             Self::Numbers => "What is stored of one token, number by number, and how the newest token reads it",
             Self::Quality => "What each lane gets wrong, and for how many bytes: measured on held-out stories",
             Self::Plan => "How many users of a model fit into a memory, with each cache: by arithmetic, nothing runs",
+            Self::Labs => "Write it yourself: what to do, checks of your code, hints, and a quiz",
         }
     }
 }

@@ -101,7 +101,7 @@ const fn command(key: Key) -> KeyboardShortcut {
 }
 
 /// Every key of the window.
-pub static BINDINGS: [Binding; 29] = {
+pub static BINDINGS: [Binding; 28] = {
     use Group::{Files, Run, Window};
     use Shortcut as S;
     [
@@ -135,7 +135,6 @@ pub static BINDINGS: [Binding; 29] = {
         Binding::pane(5, Key::Num6),
         Binding::pane(6, Key::Num7),
         Binding::pane(7, Key::Num8),
-        Binding::pane(8, Key::Num9),
         Binding::new(S::Theme, plain(Key::T), Window, "Next look", "Goes from dark to light to projector."),
         Binding::new(S::ZoomIn, command(Key::Plus), Window, "Larger", "Makes everything larger.")
             .or(command(Key::Equals)),
@@ -185,7 +184,7 @@ pub fn help_lines(group: Group, is_mac: bool) -> Vec<HelpLine> {
     let of_group = BINDINGS.iter().filter(|binding| binding.group == group);
     let lines = of_group.filter_map(|binding| {
         let keys = match binding.shortcut {
-            Shortcut::Pane(0) => vec!["1 to 9".to_owned()],
+            Shortcut::Pane(0) => vec!["1 to 8".to_owned()],
             Shortcut::Pane(_) => return None,
             _ => binding.keys().map(|key| key_name(key, is_mac)).collect(),
         };
@@ -284,11 +283,11 @@ mod tests {
     #[test]
     fn the_help_has_every_shortcut_once() {
         let lines: Vec<HelpLine> = Group::ALL.into_iter().flat_map(|group| help_lines(group, false)).collect();
-        assert_eq!(lines.len(), BINDINGS.len() - 8, "nine panes are one line");
+        assert_eq!(lines.len(), BINDINGS.len() - 7, "eight panes are one line");
         let keys = |name: &str| lines.iter().find(|line| line.name == name).map(|line| line.keys.join(", "));
         assert_eq!(keys("Larger").as_deref(), Some("Ctrl +, Ctrl ="));
         assert_eq!(keys("Help").as_deref(), Some("F1, ?"));
-        assert_eq!(keys("Show a pane").as_deref(), Some("1 to 9"));
+        assert_eq!(keys("Show a pane").as_deref(), Some("1 to 8"));
         assert_eq!(help_lines(Group::Files, true)[0].keys, ["Cmd O"]);
         assert!(lines.iter().all(|line| line.what.ends_with('.') && line.what.len() < 45 && line.name.len() < 20));
     }

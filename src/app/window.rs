@@ -5,6 +5,7 @@ mod events;
 mod files;
 mod frame;
 mod keys;
+mod labs;
 mod lanes;
 mod learn;
 mod looks;
@@ -83,6 +84,7 @@ pub struct App {
     learns: bool,
     lessons: Learn,
     planner: panels::planner::View,
+    labs: labs::LabsPane,
     memory_of: Option<remember::Memory>,
     /// Of a real window, for what is written when it closes.
     context: Option<Context>,
@@ -133,6 +135,7 @@ impl App {
             learns: options.learns,
             lessons: Learn::default(),
             planner: panels::planner::View::default(),
+            labs: labs::LabsPane::new(ctx, options.labs.clone()),
             memory_of: None,
             context: options.remembers.then(|| ctx.clone()),
             recent: vec![],
@@ -336,6 +339,7 @@ impl App {
     pub fn update(&mut self, ctx: &Context) {
         self.take_dropped(ctx);
         self.drain(ctx);
+        self.labs.state.drain();
         self.watch();
         self.limit_speed();
         let elapsed = self.last_frame.elapsed();

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -13,11 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-use crate::course::{
-    Course, Entry, Lab, Outcome, Progress, check,
-    hints::{Hints, LEVELS},
-    reset,
-};
+use crate::course::{Course, Lab, Outcome, Progress, Step, check, hints::LEVELS, note, put_back, start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,15 +68,15 @@ pub fn run(args: &Args, cancel: &AtomicBool) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match args.command {
         Command::List => list(&course, &mut out)?,
-        Command::Start { lab } => start(&course, course.lab(lab)?, &mut out)?,
+        Command::Start { lab } => write!(out, "{}", start(&course, course.lab(lab)?)?)?,
         Command::Check { lab } => {
             let outcome = check_and_note(&course, course.lab(lab)?, cancel)?;
-            print_outcome(lab, &outcome, &mut out)?;
+            outcome.print(lab, &mut out)?;
             return Ok(if matches!(outcome, Outcome::Passes(_)) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Watch { lab } => watch(&course, course.lab(lab)?, cancel, &mut out)?,
         Command::Hint { lab, task, level } => hint(&course, course.lab(lab)?, task, level, &mut out)?,
-        Command::Reset { lab } => put_back(&course, course.lab(lab)?, &mut out)?,
+        Command::Reset { lab } => write!(out, "{}", put_back(&course, course.lab(lab)?)?)?,
         Command::Progress => progress(&course, &mut out)?,
         Command::Open { lab } => return open(&course, course.lab(lab)?),
     }
@@ -97,71 +93,25 @@ fn list(course: &Course, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn start(course: &Course, lab: &Lab, out: &mut dyn Write) -> Result<()> {
-    let readme = lab.readme()?;
-    let goal =
-        readme.lines().skip(1).skip_while(|line| line.trim().is_empty()).take_while(|line| !line.trim().is_empty());
-    writeln!(out, "Lab {}: {}\n\n{}\n", lab.number, lab.title, goal.collect::<Vec<_>>().join("\n"))?;
-    let near = |path: &Path| path.strip_prefix(&course.root).unwrap_or(path).display().to_string();
-    writeln!(out, "Read        {}", near(&lab.folder.join("README.md")))?;
-    writeln!(out, "Your file   {}", near(&lab.exercise()))?;
-    writeln!(
-        out,
-        "Check it    kvlab lab check {0}    (or kvlab lab watch {0}, which checks whenever you save)",
-        lab.number
-    )?;
-    let mut progress = Progress::read(&course.progress_path());
-    if progress.get(lab.number).is_none() {
-        progress.set(lab.number, Entry::default());
-        progress.write(&course.progress_path())?;
-    }
-    Ok(())
-}
-
 /// Checks, and writes down how far it came.
 fn check_and_note(course: &Course, lab: &Lab, cancel: &AtomicBool) -> Result<Outcome> {
     // A build that has nothing to say takes seconds; one that compiles says so.
     let is_terminal = io::stderr().is_terminal();
-    let mut line = |text: &str| {
-        let text = text.trim();
-        if is_terminal && text.starts_with("Compiling ") {
-            let _ = write!(io::stderr(), "\r\x1b[2K{text}");
+    let mut tell = |step: Step<'_>| {
+        if let Step::Building(text) = step
+            && is_terminal
+            && text.trim().starts_with("Compiling ")
+        {
+            let _ = write!(io::stderr(), "\r\x1b[2K{}", text.trim());
         }
     };
-    let outcome = check(course, lab, &mut line, cancel);
+    let outcome = check(course, lab, &mut tell, cancel);
     if is_terminal {
         let _ = write!(io::stderr(), "\r\x1b[2K");
     }
     let outcome = outcome?;
-    if let Outcome::Open(report) | Outcome::Passes(report) = &outcome {
-        let mut progress = Progress::read(&course.progress_path());
-        progress.set(lab.number, Entry::of(report));
-        progress.write(&course.progress_path())?;
-    }
+    note(course, lab, &outcome)?;
     Ok(outcome)
-}
-
-fn print_outcome(lab: u8, outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
-    match outcome {
-        Outcome::NotStarted(todo) => {
-            writeln!(out, "Not started: {todo}\n\nThat is expected. `kvlab lab start {lab}` says where your work is.")?;
-        }
-        Outcome::DoesNotCompile(errors) => writeln!(out, "{errors}\n\nIt does not compile yet. Nothing was checked.")?,
-        Outcome::Open(report) => {
-            report.print(out)?;
-            let task = report.first_open().map_or(1, |found| found.task);
-            writeln!(out, "`kvlab lab hint {lab} {task}` gives a hint.")?;
-        }
-        Outcome::Passes(report) => {
-            report.print(out)?;
-            writeln!(
-                out,
-                "\nAll {} checks pass. `kvlab lab open {lab}` shows it in the window.",
-                report.results.len()
-            )?;
-        }
-    }
-    Ok(())
 }
 
 /// How often a file is looked at.
@@ -173,7 +123,7 @@ fn watch(course: &Course, lab: &Lab, cancel: &AtomicBool, out: &mut dyn Write) -
         // Before the check: who saves while it runs wants another.
         let checked: Option<SystemTime> = saved();
         match check_and_note(course, lab, cancel) {
-            Ok(outcome) => print_outcome(lab.number, &outcome, out)?,
+            Ok(outcome) => outcome.print(lab.number, out)?,
             Err(_) if cancel.load(Ordering::Relaxed) => break,
             Err(error) => writeln!(out, "{error:#}")?,
         }
@@ -187,8 +137,7 @@ fn watch(course: &Course, lab: &Lab, cancel: &AtomicBool, out: &mut dyn Write) -
 }
 
 fn hint(course: &Course, lab: &Lab, task: Option<usize>, level: usize, out: &mut dyn Write) -> Result<()> {
-    let path = lab.folder.join("hints.md");
-    let hints = Hints::parse(&fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?);
+    let hints = lab.hints()?;
     let tasks: Vec<usize> = hints.tasks().collect();
     // By the last check; before it, the first.
     let next = Progress::read(&course.progress_path()).get(lab.number).and_then(|entry| entry.task);
@@ -200,19 +149,6 @@ fn hint(course: &Course, lab: &Lab, task: Option<usize>, level: usize, out: &mut
     writeln!(out, "Task {task}, level {level} of {LEVELS}:\n\n{hint}")?;
     if level < LEVELS {
         writeln!(out, "\nMore: kvlab lab hint {} {task} {}", lab.number, level + 1)?;
-    }
-    Ok(())
-}
-
-fn put_back(course: &Course, lab: &Lab, out: &mut dyn Write) -> Result<()> {
-    match reset(lab)? {
-        None => writeln!(out, "Nothing was written in lab {}; it is as it was shipped.", lab.number)?,
-        Some(kept) => {
-            let mut progress = Progress::read(&course.progress_path());
-            progress.forget(lab.number);
-            progress.write(&course.progress_path())?;
-            writeln!(out, "Lab {} is as it was shipped. What you wrote is in {}.", lab.number, kept.display())?;
-        }
     }
     Ok(())
 }

@@ -186,6 +186,7 @@ fn dispatch(command: Option<Command>) -> anyhow::Result<ExitCode> {
 fn with_cancel(run: impl FnOnce() -> anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     ctrlc::set_handler(|| {
         if CANCEL.swap(true, Ordering::Relaxed) {
+            crate::course::end_all();
             std::process::exit(CANCELLED.into());
         }
     })

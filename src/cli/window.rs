@@ -51,7 +51,7 @@ pub struct Args {
     device: Option<String>,
     #[command(flatten)]
     threads: ThreadArgs,
-    /// What the window shows first: cost, attention, blocks, layers, numbers, quality or plan [default: as it did last, or cost]
+    /// What the window shows first: cost, attention, blocks, layers, numbers, quality, plan or labs [default: as it did last, or cost]
     #[arg(long)]
     pane: Option<String>,
     /// A second pane beside it

@@ -1,16 +1,15 @@
 //! Checks a learner's code.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Seek},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read, Seek, Write},
+    path::Path,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
-use super::{Built, Course, CourseError, Lab, Report, Verdict, build, folder::read};
+use super::{Built, Course, CourseError, Lab, Report, Step, Verdict, build, running::Running};
 
 /// Checks take a few seconds; only a loop that never ends reaches it.
 const TIME_LIMIT: Duration = Duration::from_mins(1);
@@ -27,20 +26,21 @@ pub enum Outcome {
     Passes(Report),
 }
 
-/// Compiles a lab and runs its checks; `line` is told what cargo says meanwhile.
+/// Compiles a lab and runs its checks; `tell` is told what goes on meanwhile.
 ///
 /// # Errors
 /// [`CourseError`]
 pub fn check(
     course: &Course,
     lab: &Lab,
-    line: &mut dyn FnMut(&str),
+    tell: &mut dyn FnMut(Step<'_>),
     cancel: &AtomicBool,
 ) -> Result<Outcome, CourseError> {
-    let program = match build(course, lab, line, cancel)? {
+    let program = match build(course, lab, tell, cancel)? {
         Built::Program(program) => program,
         Built::Errors(errors) => return Ok(Outcome::DoesNotCompile(errors)),
     };
+    tell(Step::Checking);
     let report = run(lab, &program, cancel)?;
     Ok(match report.first_open().map(|found| &found.verdict) {
         None if report.passed() => Outcome::Passes(report),
@@ -55,32 +55,23 @@ fn run(lab: &Lab, program: &Path, cancel: &AtomicBool) -> Result<Report, CourseE
     let unreadable = |source| CourseError::Read { path: program.to_owned(), source };
     // Files, and not pipes, which block a program that prints more than they hold.
     let (mut out, mut errors) = (tempfile::tempfile().map_err(unreadable)?, tempfile::tempfile().map_err(unreadable)?);
-    let mut child = Command::new(program)
+    let mut checks = Command::new(program);
+    checks
         .args(["check", "--json"])
         .stdin(Stdio::null())
         .stdout(out.try_clone().map_err(unreadable)?)
-        .stderr(errors.try_clone().map_err(unreadable)?)
-        .spawn()
-        .map_err(unreadable)?;
+        .stderr(errors.try_clone().map_err(unreadable)?);
+    let mut checks = Running::start(&mut checks).map_err(unreadable)?;
+    let is_cancelled = || cancel.load(Ordering::Relaxed);
     let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(unreadable)? {
-            break status;
-        }
-        let is_cancelled = cancel.load(Ordering::Relaxed);
-        if is_cancelled || started.elapsed() > TIME_LIMIT {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(if is_cancelled {
-                CourseError::Cancelled
-            } else {
-                no_report(format!(
-                    "its checks did not end in {} s; is there a loop that never ends?",
-                    TIME_LIMIT.as_secs()
-                ))
-            });
-        }
-        thread::sleep(Duration::from_millis(5));
+    let status = checks.wait(|| is_cancelled() || started.elapsed() > TIME_LIMIT).map_err(unreadable)?;
+    let Some(status) = status else {
+        return Err(if is_cancelled() {
+            CourseError::Cancelled
+        } else {
+            let limit = TIME_LIMIT.as_secs();
+            no_report(format!("its checks did not end in {limit} s; is there a loop that never ends?"))
+        });
     };
     let said = all_of(&mut out).map_err(unreadable)?;
     let report = said.lines().last().and_then(|line| serde_json::from_str(line).ok());
@@ -96,25 +87,32 @@ fn all_of(file: &mut File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Puts the exercise back as it was shipped. What was written is kept beside it; returns where, or `None` where nothing was written.
-///
-/// # Errors
-/// [`CourseError::Read`], [`CourseError::Write`]
-pub fn reset(lab: &Lab) -> Result<Option<PathBuf>, CourseError> {
-    let (exercise, template) = (lab.exercise(), read(&lab.template())?);
-    let written = |path: &PathBuf, text: &str| {
-        fs::write(path, text).map_err(|source| CourseError::Write { path: path.clone(), source })
-    };
-    let yours = read(&exercise)?;
-    if yours == template {
-        return Ok(None);
+impl Outcome {
+    /// What somebody is told who checks lab `lab`.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn print(&self, lab: u8, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::NotStarted(todo) => writeln!(
+                out,
+                "Not started: {todo}\n\nThat is expected. `kvlab lab start {lab}` says where your work is."
+            ),
+            Self::DoesNotCompile(errors) => {
+                writeln!(out, "{errors}\n\nIt does not compile yet. Nothing was checked.")
+            }
+            Self::Open(report) => {
+                report.print(out)?;
+                let task = report.first_open().map_or(1, |found| found.task);
+                writeln!(out, "`kvlab lab hint {lab} {task}` gives a hint.")
+            }
+            Self::Passes(report) => {
+                report.print(out)?;
+                let checks = report.results.len();
+                writeln!(out, "\nAll {checks} checks pass. `kvlab lab open {lab}` shows it in the window.")
+            }
+        }
     }
-    let mut numbers = 1..=u32::MAX;
-    let free = |n| Some(lab.folder.join(format!("src/exercise.{n}.kept"))).filter(|path| !path.exists());
-    let kept = numbers.find_map(free).unwrap_or_else(|| lab.folder.join("src/exercise.kept"));
-    written(&kept, &yours)?;
-    written(&exercise, &template)?;
-    Ok(Some(kept))
 }
 
 /// An outcome in one line.
@@ -132,28 +130,6 @@ pub fn short(outcome: &Outcome) -> String {
                 None => String::new(),
             };
             format!("{passed} of {of} checks; {what}")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reset_keeps_what_was_written() {
-        let folder = tempfile::tempdir().expect("folder");
-        fs::create_dir(folder.path().join("src")).expect("folder");
-        let lab = Lab { number: 7, title: String::new(), folder: folder.path().to_owned() };
-        fs::write(lab.template(), "todo").expect("written");
-        fs::write(lab.exercise(), "todo").expect("written");
-        assert_eq!(reset(&lab).expect("nothing to do"), None);
-        for (n, text) in [(1, "mine"), (2, "again")] {
-            fs::write(lab.exercise(), text).expect("written");
-            let kept = reset(&lab).expect("reset").expect("kept");
-            assert!(kept.ends_with(format!("src/exercise.{n}.kept")));
-            assert_eq!(fs::read_to_string(kept).expect("kept"), text);
-            assert!(lab.is_untouched().expect("readable"));
         }
     }
 }

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::hints::Hints;
+
 /// Why a lab cannot be worked on.
 #[derive(Debug, thiserror::Error)]
 pub enum CourseError {
@@ -118,6 +120,14 @@ impl Lab {
     /// [`CourseError::Read`]
     pub fn readme(&self) -> Result<String, CourseError> {
         read(&self.folder.join("README.md"))
+    }
+
+    /// Its hints.
+    ///
+    /// # Errors
+    /// [`CourseError::Read`]
+    pub fn hints(&self) -> Result<Hints, CourseError> {
+        Ok(Hints::parse(&read(&self.folder.join("hints.md"))?))
     }
 
     /// True until somebody writes in the exercise.

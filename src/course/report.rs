@@ -40,6 +40,12 @@ impl Report {
             && self.results.iter().all(|found| found.verdict == Verdict::Passed)
     }
 
+    /// True where something that is written is wrong; what is not written yet is not.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.results.iter().any(|found| matches!(found.verdict, Verdict::Failed(_)))
+    }
+
     /// Checks that passed, and all there are.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {

@@ -149,7 +149,7 @@ fn question(ui: &mut Ui, learn: &mut Learn, question: &Question) {
 
 /// How a choice is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// It can be chosen.
     Open,
     /// It was chosen, and another one can still be.
@@ -172,7 +172,8 @@ fn verdict(question: &Question, answer: Option<Answer>, is_judged: bool, choice:
     }
 }
 
-fn choose(ui: &mut Ui, choice: &str, verdict: Verdict) -> Response {
+/// A choice of a question as a button, wrapped.
+pub(super) fn choose(ui: &mut Ui, choice: &str, verdict: Verdict) -> Response {
     let visuals = ui.visuals();
     let stroke = match verdict {
         Verdict::Open => visuals.widgets.inactive.fg_stroke,

@@ -9,6 +9,7 @@ pub mod files;
 pub mod glossary;
 pub mod help;
 pub mod inside;
+pub mod labs;
 pub mod lanes;
 pub mod latency;
 pub mod layers;

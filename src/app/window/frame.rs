@@ -14,14 +14,14 @@ impl App {
 }
 
 impl App {
-    /// True while a pane that is shown waits for an answer of the engine, which a picture should show.
+    /// True while a pane that is shown waits for an answer, which a picture should show.
     #[must_use]
     pub fn waits(&self) -> bool {
         let shows = |pane| self.pane == pane || self.beside == Some(pane);
         let can_look = self.can_look() && self.run.error.is_none() && !self.run.lanes.is_empty();
         let attention = shows(Pane::Attention) && self.run.attention_of(self.attention.lane).is_none();
         let numbers = shows(Pane::Numbers) && self.inspection.is_none();
-        can_look && (attention || numbers)
+        self.waits_for_labs() || (can_look && (attention || numbers))
     }
 }
 

@@ -57,6 +57,7 @@ impl App {
                 let board = parse_lanes(&self.form.lanes).unwrap_or_default();
                 panels::planner::show(ui, &mut self.planner, &lanes, &board);
             }
+            Pane::Labs => self.show_labs(ui),
             _ if run.lanes.is_empty() || (run.phase.is_active() && run.facts.is_none()) => self.welcome(ui),
             Pane::Cost => self.cost(ui),
             Pane::Attention => attention::show(ui, run, &mut self.attention),
