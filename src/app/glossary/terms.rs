@@ -247,7 +247,7 @@ pub(super) static TERMS: [Term; 117] = [
         "Keys and values in blocks that need not be neighbours, as pages of virtual memory. It is from the paper on \
          vLLM (Kwon et al. 2023).",
     ),
-    Term::new("percentile", "p99 is the value that 99 of 100 measurements do not exceed; p50 is the median."),
+    Term::new("percentile", "Of p99: the value that 99 of 100 measurements do not exceed. The median is p50."),
     Term::new(
         "perplexity",
         "How many equally likely tokens the model hesitates between on average: exp of the mean negative log \
