@@ -260,7 +260,7 @@ pub(super) mod tests {
     fn a_token_is_told_for_every_lane() {
         let run = run("none,paged:16", true, &[&[1, 2], &[1, 5]], &[&[0.0, 0.25]]);
         let text = token_words(&run, 1);
-        assert_eq!(text, "token 1\nA none: \u{201c} w2\u{201d}\nB paged:16: \u{201c} w5\u{201d}, KL 2.50e-1 nats");
+        assert_eq!(text, "token 1\nA none: \u{201c} w2\u{201d}\nB paged:16: \u{201c} w5\u{201d}, KL 0.250 nats");
         assert_eq!(token_words(&run, 9), "token 9");
     }
 }

@@ -49,7 +49,7 @@ pub fn show(ui: &mut Ui, timeline: &Timeline, shown: &RunState) -> Option<Timeli
         }
         let mut round = timeline.round();
         ui.spacing_mut().slider_width = (ui.available_width() - 420.0).max(120.0);
-        let label = ui.label("Moment");
+        let label = ui.label("Moment").on_hover_text("How many tokens every lane has at the moment that is shown");
         let slider = Slider::new(&mut round, 0..=timeline.last().max(1)).show_value(false);
         let slider = ui.add(slider).labelled_by(label.id);
         spots::mark(ui.ctx(), spots::TIMELINE, slider.rect);

@@ -95,10 +95,17 @@ pub fn bytes(bytes: f64) -> String {
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
 
-/// A divergence with three digits.
+/// A divergence with three digits: `0.350`, and `8.40e-4` where it begins with many zeros.
 #[must_use]
 pub fn nats(nats: f64) -> String {
-    if nats == 0.0 { "0".into() } else { format!("{nats:.2e}") }
+    match nats {
+        0.0 => "0".into(),
+        10.0.. => format!("{nats:.1}"),
+        1.0.. => format!("{nats:.2}"),
+        0.1.. => format!("{nats:.3}"),
+        0.01.. => format!("{nats:.4}"),
+        _ => format!("{nats:.2e}"),
+    }
 }
 
 /// `0.5` -> `50.0 %`.

@@ -177,17 +177,19 @@ fn header(ui: &mut Ui, run: &RunState, view: &mut View) {
         ui.strong("Attention").on_hover_text(HELP);
         lane_chooser(ui, run, view);
         let Some(attention) = run.attention_of(view.lane) else { return };
-        let mut number = |name: &str, value: &mut usize, n: usize| {
-            let label = ui.label(name);
+        let mut number = |name: &str, help: &str, value: &mut usize, n: usize| {
+            let label = ui.label(name).on_hover_text(help);
             let mut shown = *value + 1;
             let drag = egui::DragValue::new(&mut shown).range(1..=n.max(1)).suffix(format!(" of {n}"));
-            ui.add(drag).labelled_by(label.id);
+            ui.add(drag).labelled_by(label.id).on_hover_text(help);
             *value = shown - 1;
         };
         let shown = view.shown(attention);
         let (mut layer, mut head) = shown;
-        number("layer", &mut layer, attention.n_layer);
-        number("head", &mut head, attention.n_head);
+        let of_layer = "The layer whose attention is shown large, counted from 1: each has keys and values of its own";
+        number("layer", of_layer, &mut layer, attention.n_layer);
+        let of_head = "The head that is shown large, counted from 1: each looks for something else in the same tokens";
+        number("head", of_head, &mut head, attention.n_head);
         if (layer, head) != shown {
             view.head = Some((layer, head));
         }

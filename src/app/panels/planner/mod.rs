@@ -172,7 +172,7 @@ fn field(ui: &mut Ui, name: (&str, &str, &str), text: &mut String, error: Option
 /// Known models for the field before it.
 fn menu(ui: &mut Ui, model: &mut String) {
     column(ui, 86.0, |ui| {
-        let label = ui.label("Known");
+        let label = ui.label("Known").on_hover_text("Shapes of published models, to fill in the field before this one");
         let chooser = ComboBox::from_id_salt("known models").width(78.0).selected_text("choose").show_ui(ui, |ui| {
             for (name, what) in fields::MODELS {
                 if ui.selectable_label(model == name, name).on_hover_text(what).clicked() {
