@@ -4,11 +4,14 @@
 
 use std::process::Command;
 
+/// What kvlab is compiled from.
+const SOURCES: [&str; 5] = ["src", "assets", "Cargo.toml", "Cargo.lock", "build.rs"];
+
 fn main() {
     // An edited source makes the checkout dirty, and the commit must say so. Git itself is not watched: whoever commits a page or a lab's
     // exercise would compile kvlab anew, for minutes. So the commit is that of the last build that compiled other sources, and sources that
     // were built before they were committed stay `-dirty`; `touch build.rs` asks again.
-    for source in ["src", "assets", "Cargo.toml", "Cargo.lock", "build.rs"] {
+    for source in SOURCES {
         println!("cargo:rerun-if-changed={source}");
     }
     #[cfg(feature = "cuda")]
@@ -17,7 +20,8 @@ fn main() {
         println!("cargo:rustc-env=KVLAB_RUSTC={version}");
     }
     if let Some(commit) = git(&["rev-parse", "--short=10", "HEAD"]) {
-        let dirty = if git(&["diff", "--quiet", "HEAD"]).is_some() { "" } else { "-dirty" };
+        let changed = [&["diff", "--quiet", "HEAD", "--"][..], &SOURCES].concat();
+        let dirty = if git(&changed).is_some() { "" } else { "-dirty" };
         println!("cargo:rustc-env=KVLAB_COMMIT={commit}{dirty}");
     }
 }
