@@ -180,6 +180,10 @@ fn nudge(truth: Cause, facts: &Facts) -> String {
 /// Of a right cause: why this evidence is not the one that shows it.
 fn not_enough(given: Evidence, truth: Cause, facts: &Facts) -> String {
     match given {
+        Evidence::TimeRises if truth == Cause::Nothing => {
+            "It rises in trace b as well, which copies. What shows that nothing is wrong is that there is nothing else"
+                .into()
+        }
         Evidence::TimeRises => {
             "Time rises in a healthy cache as well: attention reads all that is stored. Trace d rises and has nothing"
                 .into()

@@ -46,7 +46,7 @@ fn a_larger_score_rescales_what_was_there() -> Result<()> {
         };
         let hint = if as_if(1.0, 1.0, new) && old < 1.0 {
             ". It is what comes out when nothing that was there is rescaled: it was summed against the old `max`, and needs the factor \
-             exp(old max - new max)"
+             exp(old max - new max), computed before `max` is changed"
         } else if as_if(old, 1.0, new) {
             ". It is what comes out when `sum` is rescaled and `out` is not"
         } else if as_if(1.0, old, new) {
@@ -56,7 +56,7 @@ fn a_larger_score_rescales_what_was_there() -> Result<()> {
         } else if as_if(1.0, 1.0, 1.0) {
             ". It is what comes out when each tile is weighed against its own largest score"
         } else if as_if(0.0, 0.0, new) {
-            ". It is what comes out when the first tile is forgotten: is `max` changed before the factor is computed from it?"
+            ". It is what comes out when the first tile is forgotten: is the new `max` written into the state?"
         } else {
             ""
         };
