@@ -1,5 +1,5 @@
 //! The labs as the window knows them: what was read, what is chosen, what is being done and what was said last. Free of egui. What takes
-//! time is done by threads ([`job`], [`watch`]), which tell of it in events.
+//! time is done by threads ([`job`], `watch`), which tell of it in events.
 
 pub mod job;
 pub mod page;

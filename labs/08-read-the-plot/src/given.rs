@@ -31,7 +31,7 @@ pub struct Lane {
     pub reserved: Vec<u64>,
     /// Bytes with keys and values of this chat in them.
     pub used: Vec<u64>,
-    /// The first token of each chat: [0] where there is one chat.
+    /// The first token of each chat: `[0]` where there is one chat.
     pub starts: Vec<usize>,
 }
 
