@@ -34,7 +34,7 @@ forced=contiguous,paged:16+int8,paged:16+q4_0,paged:16+window:4/60
 "$kvlab" app --lanes none,contiguous --learn --screenshot "$out/tours.png"
 cd - >/dev/null
 "$kvlab" app --tokens 5 --pane labs --screenshot "$out/labs.png"
-KVLAB_TEST_PICTURES=$scratch cargo test --quiet --test laboratory >/dev/null
+KVLAB_TEST_PICTURES=$scratch cargo test --quiet --workspace --test laboratory >/dev/null
 for picture in layers switched forced tour; do cp "$scratch/$picture.png" "$out/"; done
 
 echo "== a GIF of the run"
