@@ -100,10 +100,11 @@ pub fn bytes(bytes: f64) -> String {
 pub fn nats(nats: f64) -> String {
     match nats {
         0.0 => "0".into(),
-        10.0.. => format!("{nats:.1}"),
-        1.0.. => format!("{nats:.2}"),
-        0.1.. => format!("{nats:.3}"),
-        0.01.. => format!("{nats:.4}"),
+        // From where on it is rounded to the next digit.
+        9.995.. => format!("{nats:.1}"),
+        0.9995.. => format!("{nats:.2}"),
+        0.09995.. => format!("{nats:.3}"),
+        0.009_995.. => format!("{nats:.4}"),
         _ => format!("{nats:.2e}"),
     }
 }
