@@ -61,7 +61,7 @@ impl Engine {
         for story in &mut passages {
             story.truncate(asked.tokens);
         }
-        let mut facts = facts(&model, device_note, &[]);
+        let mut facts = facts(&model, device_note);
         let mut tell = |Calibrating { done, all, .. }| {
             let _ = self.tell(run, What::Calibrating { done, all });
         };

@@ -101,20 +101,17 @@ impl Engine {
 }
 
 /// What runs where, of a measurement that has no trace.
-pub(super) fn facts(model: &LoadedModel, device_note: Option<String>, prompt_ids: &[u32]) -> Facts {
+pub(super) fn facts(model: &LoadedModel, device_note: Option<String>) -> Facts {
     let machine = Machine::detect();
     Facts {
         model: model.source.to_string(),
         hash: model.hash.clone(),
         shape: Some(ModelShape::of(model)),
-        prompt_pieces: model.pieces(prompt_ids),
-        prompt_tokens: prompt_ids.len(),
-        second_prompt: None,
         device: device_for_people(&name_of(model.model.device())),
         device_note,
         model_note: model.note.clone(),
         cpu: machine.cpu,
         threads: machine.threads,
-        floor: None,
+        ..Facts::default()
     }
 }
